@@ -1,0 +1,85 @@
+"""Every error that pusher raises on purpose.
+
+    PusherError                      exit code 1
+    ├── UsageError                   2   wrong use of the command line
+    ├── ConfigError                  2   synchronise.conf is at fault; carries every fault at once
+    ├── AccessRefused                2   central does not accept the token, or not for this
+    ├── Unreachable                  3   a side cannot be reached; worth trying again
+    │   ├── SourceUnreachable            the site's own database
+    │   └── CentralUnreachable           central; may carry retry_after_seconds
+    ├── AlreadyRunning               4   another instance uses the same state folder
+    ├── SchemaMismatch               1   a table cannot be pushed as the two schemas stand
+    ├── MappingConflict              1   rows that must agree on both sides do not
+    ├── SequenceConflict             1   central is not where this site believes it to be
+    └── ProtocolError                1   a message that cannot be understood
+
+A row that a database refuses is not an error of a run: it is a `Refusal` in a receipt, and held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class PusherError(Exception):
+    """Base of all; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(PusherError):
+    exit_code = 2
+
+
+class ConfigError(PusherError):
+    """One or more faults of the configuration, each a full line of text naming its place."""
+
+    exit_code = 2
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = tuple(faults)
+
+
+class AccessRefused(PusherError):
+    exit_code = 2
+
+
+class Unreachable(PusherError):
+    exit_code = 3
+
+
+class SourceUnreachable(Unreachable):
+    pass
+
+
+class CentralUnreachable(Unreachable):
+    """`retry_after_seconds`: what central asked for (HTTP Retry-After), or None."""
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class AlreadyRunning(PusherError):
+    exit_code = 4
+
+
+class SchemaMismatch(PusherError):
+    pass
+
+
+class MappingConflict(PusherError):
+    pass
+
+
+class SequenceConflict(PusherError):
+    """`expected`: the sequence number that central will take next."""
+
+    def __init__(self, message: str, expected: int) -> None:
+        super().__init__(message)
+        self.expected = expected
+
+
+class ProtocolError(PusherError):
+    pass
