@@ -1,0 +1,140 @@
+"""The messages of the agent protocol, `/sync/v1/`: what a site asks, what central answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pusher.wire.batch import Cursor, Packed
+from pusher.wire.tables import Table
+
+MAX_ENTITIES = 1000  # rows in one Resolve
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """The first request of a cycle. `clock`: the site's, ISO 8601 in UTC. `schema_hash`: of central's schema as
+    the site last saw it, so that central need not send it again."""
+
+    protocol: int
+    site: str
+    epoch: str
+    agent_version: str
+    hostname: str
+    clock: str
+    schema_hash: str | None = None
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    epoch: str
+    sequence: int
+    cursor: Cursor | None
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True):
+    """`instance` names this central database: another one knows none of the ids handed out before.
+    `tables` is None if the site has them already."""
+
+    protocol: int
+    version: str
+    instance: str
+    clock: str
+    dialect: str
+    schema_hash: str
+    tables: tuple[Table, ...] | None
+    checkpoints: dict[str, Checkpoint]
+
+
+class Resolve(msgspec.Struct, frozen=True, kw_only=True):
+    """Entities of one table, whose parents are resolved: find or make each, tell its id.
+
+    `key`: central's columns that make a row the same row; rows in which one of them is null, and all rows
+    if `key` is empty, are known by `local_keys`, the site's own primary keys, instead.
+    `agree`: columns that must be equal where the row is there already.
+    """
+
+    protocol: int
+    site: str
+    table: str
+    key: tuple[str, ...]
+    agree: tuple[str, ...]
+    local_keys: list[tuple[Any, ...]]
+    rows: Packed
+
+
+class Conflict(msgspec.Struct, frozen=True, kw_only=True):
+    """Row `index` of the request is not what central has. `kind`: `agree` (the row is not mapped), or
+    `owned` (mapped, but another site's word stands). Both rows by column name, as far as they differ."""
+
+    index: int
+    kind: str
+    owner: str | None
+    here: dict[str, Any]
+    central: dict[str, Any]
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Row `index` of the request is not stored, and why."""
+
+    index: int
+    reason: str
+
+
+class Resolved(msgspec.Struct, frozen=True, kw_only=True):
+    """`keys[i]`: central's primary key of row i, or None if it is refused or in conflict."""
+
+    keys: list[tuple[Any, ...] | None]
+    created: int
+    updated: int
+    conflicts: list[Conflict]
+    refused: list[Refusal]
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a batch; central keeps it, and gives the same one to a repeat."""
+
+    sequence: int
+    rows: int
+    stored: int
+    refused: list[Refusal]
+
+
+class EntityQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """All rows of an entity that comes down to the sites as well. `digest`: of the last answer, or None."""
+
+    protocol: int
+    site: str
+    table: str
+    names: tuple[str, ...]
+    digest: str | None
+
+
+class EntityRows(msgspec.Struct, frozen=True, kw_only=True):
+    """`rows` is None if nothing changed since the answer whose digest was sent."""
+
+    digest: str
+    keys: list[tuple[Any, ...]]
+    rows: Packed | None
+
+
+class TableReport(msgspec.Struct, frozen=True, kw_only=True):
+    sent: int
+    held: int
+    pending: int | None
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a cycle, for people: who pushed, with what, and how it went. `localtime`: the site's clock."""
+
+    protocol: int
+    site: str
+    hostname: str
+    agent_version: str
+    localtime: str
+    tables: dict[str, TableReport]
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a message that asks nothing."""
+
+    ok: bool = True

@@ -1,0 +1,89 @@
+"""Plain values ⇄ values that JSON can hold without losing a bit.
+
+A column of kind `bytes` travels as base64, a float that JSON has no word for as "NaN", "Infinity" or
+"-Infinity"; all else is JSON already. SQLite may hold any value in any column: what does not fit its
+column's kind travels as an object that says what it is, {"bytes": "…"} or {"text": "…"}.
+"""
+
+from __future__ import annotations
+
+import math
+from base64 import b64decode, b64encode
+from typing import Any
+
+from pusher.errors import ProtocolError
+from pusher.wire.tables import Kind
+
+_FLOATS = (Kind.FLOAT, Kind.SINGLE)
+_NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def to_wire(kind: Kind, column: list[Any]) -> list[Any]:
+    """A column of plain values as JSON values; the same list if there is nothing to change."""
+    types = set(map(type, column))
+    if kind is Kind.BYTES:
+        return [_bytes_to_wire(value) for value in column]
+    if bytes in types or (str in types and not _encodable(column)) or (float in types and not _finite(column)):
+        return [_stray_to_wire(value) for value in column]
+    return column
+
+
+def from_wire(kind: Kind, column: list[Any]) -> list[Any]:
+    """The inverse of `to_wire`. Raises ProtocolError on anything `to_wire` does not write."""
+    types = set(map(type, column))
+    if kind is Kind.BYTES and str in types:
+        return [_decode_base64(value) if type(value) is str else _stray_from_wire(value) for value in column]
+    if kind in _FLOATS and str in types:
+        column = [_NONFINITE.get(value, value) if type(value) is str else value for value in column]
+    if dict in types or list in types:
+        return [_stray_from_wire(value) for value in column]
+    return column
+
+
+def _finite(column: list[Any]) -> bool:
+    return all(math.isfinite(value) for value in column if type(value) is float)
+
+
+def _encodable(column: list[Any]) -> bool:
+    """False if a text holds bytes that are not UTF-8 (read from SQLite as lone surrogates)."""
+    try:
+        "".join([value for value in column if type(value) is str]).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _bytes_to_wire(value: Any) -> Any:
+    if type(value) is bytes:
+        return b64encode(value).decode("ascii")
+    return {"text": value} if type(value) is str else value
+
+
+def _stray_to_wire(value: Any) -> Any:
+    if type(value) is bytes:
+        return {"bytes": b64encode(value).decode("ascii")}
+    if type(value) is float and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if type(value) is str and not _encodable([value]):
+        return {"bytes": b64encode(value.encode("utf-8", "surrogateescape")).decode("ascii")}
+    return value
+
+
+def _stray_from_wire(value: Any) -> Any:
+    if type(value) is list:
+        raise ProtocolError("a value is an array; expected a number, a string, true, false or null")
+    if type(value) is not dict:
+        return value
+    match list(value.items()):
+        case [("bytes", str(text))]:
+            return _decode_base64(text)
+        case [("text", str(text))]:
+            return text
+    raise ProtocolError("a value is an object that this version does not know")
+
+
+def _decode_base64(text: str) -> bytes:
+    try:
+        return b64decode(text, validate=True)
+    except ValueError as error:
+        raise ProtocolError(f"bytes that are not base64: {error}") from error
