@@ -80,8 +80,13 @@ def writing(engine: Engine) -> Engine:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # pusher says BEGIN itself: see _begin_sqlite
+    connection.text_factory = _decode_text
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _decode_text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")  # one damaged text must not stop a stream
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
@@ -108,6 +113,6 @@ def reaching(what: str) -> Iterator[None]:
 
 def first_line(error: BaseException) -> str:
     """The first line of what a driver said, without its error-number tuple."""
-    arguments = getattr(error, "args", ())
+    arguments: tuple[object, ...] = error.args
     text = str(arguments[1] if len(arguments) > 1 else error).strip()
     return text.splitlines()[0] if text else type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -53,6 +54,15 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     last: Cursor
     fingerprint: Fingerprint
     rows: Packed
+
+
+def pack_cursor(values: Iterable[Any]) -> Cursor:
+    """A cursor as it is kept and sent: a key may hold bytes, which JSON has no word for."""
+    return tuple(to_wire(Kind.TEXT, list(values)))
+
+
+def unpack_cursor(cursor: Cursor) -> tuple[Any, ...]:
+    return tuple(from_wire(Kind.TEXT, list(cursor)))
 
 
 def pack(kinds: tuple[Kind, ...], rows: RowSet) -> Packed:

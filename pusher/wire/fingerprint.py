@@ -167,10 +167,8 @@ def moment(column: Column, text: str) -> str:
 
 
 def _utc(text: str) -> str:
-    for suffix in ("+00:00", "+00", "Z"):
-        if text.endswith(suffix):
-            return text.removesuffix(suffix)
-    return text
+    era = " BC" if text.endswith(" BC") else ""
+    return text.removesuffix(era).removesuffix("+00:00").removesuffix("Z") + era
 
 
 def _encode_json(_column: Column, value: Any) -> bytes:

@@ -138,3 +138,12 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a message that asks nothing."""
 
     ok: bool = True
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """An error over HTTP (RFC 9457). `expected`: with 409, the sequence number that central takes next."""
+
+    title: str
+    status: int
+    detail: str
+    expected: int | None = None

@@ -74,7 +74,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 return column
         raise KeyError(name)
 
-    def keys(self) -> tuple[tuple[str, ...], ...]:
+    def unique_keys(self) -> tuple[tuple[str, ...], ...]:
         """Every set of columns that the database itself keeps unique."""
         return ((self.primary_key,) if self.primary_key else ()) + self.uniques
 

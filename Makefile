@@ -1,0 +1,39 @@
+# Every target works in a fresh clone on Debian 12 with nothing but Python 3.11, make and git.
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check bench clean
+
+demo: .venv/central.installed
+	$(BIN)/pusher demo
+
+test: .venv/dev.installed
+	scripts/install_debian.sh mariadb postgresql
+	$(BIN)/pytest
+
+check: .venv/dev.installed
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy --strict pusher models scripts tests
+	$(BIN)/lint-imports
+
+bench: .venv/dev.installed
+	scripts/install_debian.sh mariadb postgresql
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	scripts/install_debian.sh venv
+	python3 -m venv .venv
+
+# What is installed is installed again only when setup.cfg says something new.
+.venv/central.installed: setup.cfg | $(BIN)/python
+	$(PIP) --editable '.[central]'
+	touch $@
+
+.venv/dev.installed: setup.cfg | $(BIN)/python
+	$(PIP) --editable '.[dev]'
+	touch $@ .venv/central.installed

@@ -1,0 +1,94 @@
+"""The tables in which pusher notes at central what arrived, from whom, and under which id."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from models.columns import NAMING_CONVENTION, TABLE_OPTIONS, exact, long_text, moment
+
+metadata = sa.MetaData(naming_convention=NAMING_CONVENTION)
+
+# Which database this is: one row, made once, so that a restored or exchanged central is noticed.
+instance = sa.Table(
+    "pusher_instance",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("instance", exact(32), nullable=False),
+    sa.Column("created", moment(), nullable=False),
+    **TABLE_OPTIONS,
+)
+
+site = sa.Table(
+    "pusher_site",
+    metadata,
+    sa.Column("name", exact(100), primary_key=True),
+    sa.Column("epoch", exact(32)),
+    sa.Column("hostname", exact(255)),
+    sa.Column("agent_version", exact(50)),
+    sa.Column("schema_hash", exact(64)),
+    sa.Column("clock_skew_seconds", sa.Double),
+    sa.Column("first_contact", moment(), nullable=False),
+    sa.Column("last_contact", moment(), nullable=False),
+    **TABLE_OPTIONS,
+)
+
+# No foreign key to pusher_site: a token is made before its site first calls.
+token = sa.Table(
+    "pusher_token",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("token_hash", exact(64), nullable=False, unique=True),
+    sa.Column("site", exact(100), nullable=False),
+    sa.Column("scope", exact(10), nullable=False),
+    sa.Column("created", moment(), nullable=False),
+    sa.Column("last_used", moment()),
+    sa.Column("revoked", moment()),
+    **TABLE_OPTIONS,
+)
+
+batch = sa.Table(
+    "pusher_batch",
+    metadata,
+    sa.Column("site", exact(100), primary_key=True),
+    sa.Column("epoch", exact(32), primary_key=True),
+    sa.Column("table_name", exact(128), primary_key=True),
+    sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("fingerprint", exact(64), nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("first_cursor", sa.Text),
+    sa.Column("last_cursor", sa.Text),
+    sa.Column("receipt", long_text(), nullable=False),
+    sa.Column("applied", moment(), nullable=False),
+    **TABLE_OPTIONS,
+)
+
+checkpoint = sa.Table(
+    "pusher_checkpoint",
+    metadata,
+    sa.Column("site", exact(100), primary_key=True),
+    sa.Column("table_name", exact(128), primary_key=True),
+    sa.Column("epoch", exact(32), nullable=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("cursor", sa.Text),
+    sa.Column("rows_total", sa.BigInteger, nullable=False),
+    sa.Column("updated", moment(), nullable=False),
+    **TABLE_OPTIONS,
+)
+
+identity = sa.Table(
+    "pusher_identity",
+    metadata,
+    sa.Column("site", exact(100), primary_key=True),
+    sa.Column("table_name", exact(128), primary_key=True),
+    sa.Column("local_key", exact(255), primary_key=True),
+    sa.Column("central_key", exact(255), nullable=False),
+    sa.Column("row_hash", exact(32), nullable=False),
+    # Whose word counts where two sites bring the same row: the one that made it.
+    sa.Column("owns", sa.Boolean, nullable=False),
+    # Answers which sites know a row of central.
+    sa.Index(None, "table_name", "central_key"),
+    **TABLE_OPTIONS,
+)
+
+# A row to lock where the thing to be locked does not exist yet.
+lock = sa.Table("pusher_lock", metadata, sa.Column("name", exact(255), primary_key=True), **TABLE_OPTIONS)

@@ -1,0 +1,1 @@
+"""The receiving end: takes in what the sites push."""

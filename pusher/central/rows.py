@@ -1,0 +1,140 @@
+"""Finds and writes rows of one table of central; what a row's database refuses is told row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from pusher.central.refusals import Fault, fault_of, reason_of
+from pusher.schema.reading import Raw, raw_table, read_by_key
+from pusher.schema.writing import to_parameters
+from pusher.wire.tables import Column, RowSet, Table
+
+Key = tuple[Any, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A table of central within one transaction."""
+
+    connection: sa.Connection
+    dialect: str
+    table: Table
+
+    def columns(self, names: Iterable[str]) -> tuple[Column, ...]:
+        return tuple(self.table.column(name) for name in names)
+
+    def parameters(self, rows: RowSet) -> tuple[list[Key], dict[int, str]]:
+        """The rows to bind, one tuple each, and the reason for each index that cannot be stored."""
+        bound, refused = [], {}
+        for column, values in zip(self.columns(rows.names), rows.columns, strict=True):
+            parameters, faults = to_parameters(self.dialect, column, values)
+            bound.append(parameters)
+            refused.update({index: reason for index, reason in faults.items() if index not in refused})
+        return list(zip(*bound, strict=True)), refused
+
+    def find(self, names: tuple[str, ...], by: tuple[str, ...], keys: Sequence[Key]) -> RowSet:
+        """The columns `names` of the rows whose columns `by` hold one of `keys` (bound values, no NULL)."""
+        return read_by_key(self.connection, self.dialect, self.table, names, by, keys)
+
+    def insert(self, names: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
+        """Adds rows; returns the reason for each index that the database refused."""
+        return self._write(sa.insert(raw_table(self.table)).values(_binds(names)), rows)
+
+    def upsert(self, names: tuple[str, ...], key: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
+        """Adds rows, or overwrites those whose `key`, which the database keeps unique, is there already."""
+        return self._write(_upsert(self.dialect, raw_table(self.table), names, key), rows)
+
+    def update(self, names: tuple[str, ...], key: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
+        """Overwrites the rows whose columns `key` are those of `rows`; the other columns are set."""
+        source = raw_table(self.table)
+        values = {name: bind for name, bind in _binds(names).items() if name not in key}
+        if not values:
+            return {}
+        binds = _binds(names)
+        return self._write(
+            sa.update(source).where(*(source.c[name] == binds[name] for name in key)).values(values), rows
+        )
+
+    def number(self, count: int) -> list[Key]:
+        """`count` fresh primary keys of a table that the database numbers; call it under the table's lock."""
+        name = next(name for name in self.table.primary_key if self.table.column(name).numbered)
+        if self.dialect == "postgresql":
+            sequence = sa.func.pg_get_serial_sequence(sa.literal(f'"{self.table.name}"'), sa.literal(name))
+            numbers = sa.select(sa.func.nextval(sequence)).select_from(sa.func.generate_series(1, count))
+            return [(number,) for (number,) in self.connection.execute(numbers)]
+        column = raw_table(self.table).c[name]
+        last = self.connection.scalar(sa.select(column).order_by(column.desc()).limit(1).with_for_update()) or 0
+        return [(last + step,) for step in range(1, count + 1)]
+
+    def _write(self, statement: sa.Executable, rows: list[Key]) -> dict[int, str]:
+        bound = [{f"p{place}": value for place, value in enumerate(row)} for row in rows]
+        refused: dict[int, str] = {}
+        _write_or_split(self.connection, lambda part: self.connection.execute(statement, part), bound, 0, refused)
+        return refused
+
+
+def _write_or_split(
+    connection: sa.Connection,
+    write: Callable[[list[Any]], object],
+    rows: list[Any],
+    start: int,
+    refused: dict[int, str],
+) -> None:
+    """All rows at once; if the database refuses, each half by itself, down to the row that is at fault."""
+    if not rows:
+        return
+    savepoint = connection.begin_nested()
+    try:
+        write(rows)
+        savepoint.commit()
+        return
+    except Exception as error:
+        if fault_of(error) is not Fault.ROW:
+            raise
+        savepoint.rollback()
+        if len(rows) == 1:
+            refused[start] = reason_of(error)
+            return
+    middle = len(rows) // 2
+    _write_or_split(connection, write, rows[:middle], start, refused)
+    _write_or_split(connection, write, rows[middle:], start + middle, refused)
+
+
+def _binds(names: Iterable[str]) -> dict[str, sa.BindParameter[Any]]:
+    # Numbered, because a column may be called what no driver takes as the name of a parameter.
+    return {name: sa.bindparam(f"p{place}", type_=Raw()) for place, name in enumerate(names)}
+
+
+def _upsert(dialect: str, source: sa.TableClause, names: tuple[str, ...], key: tuple[str, ...]) -> sa.Executable:
+    others = [name for name in names if name not in key]
+    if dialect == "mariadb":
+        statement = mysql.insert(source).values(_binds(names))
+        # Setting the key to itself changes nothing, unlike INSERT IGNORE, which hides errors.
+        return statement.on_duplicate_key_update({name: statement.inserted[name] for name in others or key})
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    conflict = insert(source).values(_binds(names))
+    if not others:
+        return conflict.on_conflict_do_nothing(index_elements=list(key))
+    return conflict.on_conflict_do_update(
+        index_elements=list(key), set_={name: conflict.excluded[name] for name in others}
+    )
+
+
+def can_upsert(dialect: str, table: Table, names: Iterable[str], key: tuple[str, ...]) -> bool:
+    """Whether the database can decide by `key` alone: it keeps it unique, and no other unique key may interfere."""
+    enforced = [frozenset(each) for each in table.unique_keys()]
+    if frozenset(key) not in enforced or any(
+        table.column(name).nullable and name not in table.primary_key for name in key
+    ):
+        return False
+    # MariaDB overwrites the row that any unique key hits; the others look at the named key only.
+    return dialect != "mariadb" or all(each == frozenset(key) for each in enforced if each <= frozenset(names))
+
+
+def is_numbered(table: Table) -> bool:
+    return any(table.column(name).numbered for name in table.primary_key)

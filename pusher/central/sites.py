@@ -1,0 +1,79 @@
+"""What central notes of the sites that call it, and of itself."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+
+import msgspec
+import sqlalchemy as sa
+
+from models import bookkeeping
+from pusher.errors import ProtocolError
+from pusher.wire.messages import Checkpoint, Hello
+
+
+def utc_now() -> dt.datetime:
+    """Naive, in UTC, as every time in the bookkeeping tables."""
+    return dt.datetime.now(dt.UTC).replace(tzinfo=None)
+
+
+def lock(connection: sa.Connection, name: str) -> None:
+    """Makes every other transaction wait that wants the same `name`, until this one ends."""
+    table = bookkeeping.lock
+    mine = sa.select(table.c.name).where(table.c.name == name).with_for_update()
+    if connection.scalar(mine) is None:
+        insert_new(connection, table, {"name": name})
+        connection.scalar(mine)
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, values: dict[str, object]) -> None:
+    """Inserts a row unless somebody else did so in the meantime."""
+    try:
+        with connection.begin_nested():
+            connection.execute(sa.insert(table).values(values))
+    except sa.exc.IntegrityError:
+        pass  # it is there, which is what was wanted
+
+
+def instance_of(connection: sa.Connection) -> str:
+    """The name of this central database, given when it is first asked."""
+    table = bookkeeping.instance
+    name = connection.scalar(sa.select(table.c.instance))
+    if name is None:
+        insert_new(connection, table, {"id": 1, "instance": uuid.uuid4().hex, "created": utc_now()})
+        name = connection.scalar(sa.select(table.c.instance).with_for_update())
+    return str(name)
+
+
+def note_contact(connection: sa.Connection, hello: Hello, schema_hash: str) -> None:
+    now = utc_now()
+    table = bookkeeping.site
+    values: dict[str, object] = {
+        "epoch": hello.epoch,
+        "hostname": hello.hostname,
+        "agent_version": hello.agent_version,
+        "schema_hash": schema_hash,
+        "clock_skew_seconds": _skew_seconds(hello.clock, now),
+        "last_contact": now,
+    }
+    if not connection.execute(sa.update(table).where(table.c.name == hello.site).values(values)).rowcount:
+        insert_new(connection, table, values | {"name": hello.site, "first_contact": now})
+
+
+def _skew_seconds(clock: str, now: dt.datetime) -> float:
+    try:
+        there = dt.datetime.fromisoformat(clock)
+    except ValueError:
+        raise ProtocolError(f"{clock!r} is not a time") from None
+    return (there - now.replace(tzinfo=dt.UTC if there.tzinfo else None)).total_seconds()
+
+
+def checkpoints(connection: sa.Connection, site: str) -> dict[str, Checkpoint]:
+    """How far each table of `site` is stored."""
+    table = bookkeeping.checkpoint
+    query = sa.select(table.c.table_name, table.c.epoch, table.c.sequence, table.c.cursor).where(table.c.site == site)
+    return {
+        name: Checkpoint(epoch=epoch, sequence=sequence, cursor=tuple(msgspec.json.decode(cursor)) if cursor else None)
+        for name, epoch, sequence, cursor in connection.execute(query)
+    }

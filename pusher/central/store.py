@@ -1,0 +1,295 @@
+"""Central itself: takes each message of a site in one transaction of its database."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import exc
+from sqlalchemy.engine import Engine
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+import pusher
+from models import bookkeeping
+from pusher.central.pushstatus import write_pushstatus
+from pusher.central.refusals import Fault, fault_of, reason_of
+from pusher.central.resolve import Resolution
+from pusher.central.rows import Target, can_upsert
+from pusher.central.sites import checkpoints, instance_of, lock, note_contact, utc_now
+from pusher.errors import CentralUnreachable, ProtocolError, SchemaMismatch, SequenceConflict
+from pusher.schema.engine import writing
+from pusher.schema.reading import read
+from pusher.schema.reflect import dialect_name, reflect, schema_hash
+from pusher.wire import PROTOCOL
+from pusher.wire.batch import Batch, Packed, pack, unpack
+from pusher.wire.fingerprint import fingerprint
+from pusher.wire.messages import (
+    Done,
+    EntityQuery,
+    EntityRows,
+    Hello,
+    Receipt,
+    Refusal,
+    Report,
+    Resolve,
+    Resolved,
+    Welcome,
+)
+from pusher.wire.tables import RowSet, Schema, Table
+
+_T = TypeVar("_T")
+_ATTEMPTS = 8
+_SCHEMA_SECONDS = 2.0
+_OWN_TABLES = ("pusher_", "alembic_version")
+
+
+class Store:
+    """Central over its own database; safe to use from several threads.
+
+    Every method raises CentralUnreachable if the database is not to be had just now, ProtocolError on a
+    message that makes no sense, SchemaMismatch on one that does not suit central's tables.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = writing(engine)
+        self._dialect = dialect_name(engine)
+        self._schema: Schema | None = None
+        self._reflected = 0.0
+        self._reflecting = threading.Lock()
+
+    def schema(self, *, fresh: bool = False) -> Schema:
+        """Central's own tables, without pusher's; read again when older than two seconds if `fresh`."""
+        with self._reflecting:
+            if self._schema is None or (fresh and time.monotonic() - self._reflected > _SCHEMA_SECONDS):
+                found = reflect(self._engine, "central's database")
+                tables = tuple(table for table in found.tables if not table.name.startswith(_OWN_TABLES))
+                self._schema = Schema(dialect=found.dialect, tables=tables)
+                self._reflected = time.monotonic()
+            return self._schema
+
+    def hello(self, hello: Hello) -> Welcome:
+        _check_protocol(hello.protocol)
+        schema = self.schema(fresh=True)
+        hash_ = schema_hash(schema)
+
+        def run(connection: sa.Connection) -> Welcome:
+            note_contact(connection, hello, hash_)
+            return Welcome(
+                protocol=PROTOCOL,
+                version=pusher.__version__,
+                instance=instance_of(connection),
+                clock=utc_now().isoformat(),
+                dialect=schema.dialect,
+                schema_hash=hash_,
+                tables=None if hello.schema_hash == hash_ else schema.tables,
+                checkpoints=checkpoints(connection, hello.site),
+            )
+
+        return self._transaction(run)
+
+    def resolve(self, request: Resolve) -> Resolved:
+        _check_protocol(request.protocol)
+        rows = unpack(request.rows)
+        table = self._table(request.table, rows.names + request.key + request.agree)
+        if len(request.local_keys) != len(rows):
+            raise ProtocolError("there is not one local key for each row")
+        _check_key(table, request.key)
+
+        def run(connection: sa.Connection) -> Resolved:
+            lock(connection, table.name)
+            resolution = Resolution(
+                target=self._target(connection, table),
+                site=request.site,
+                rows=rows,
+                local_keys=request.local_keys,
+                key=request.key,
+                agree=request.agree,
+            )
+            return resolution.run().answer()
+
+        return self._transaction(run)
+
+    def push(self, batch: Batch) -> Receipt:
+        """Rows, ledger entry and checkpoint in one transaction; a repeat gets the stored receipt.
+
+        Raises SequenceConflict if `batch.sequence` is not the next one.
+        """
+        _check_protocol(batch.protocol)
+        rows = unpack(batch.rows)
+        table = self._table(batch.table, rows.names + batch.key)
+        if fingerprint((table.column(name) for name in rows.names), rows) != batch.fingerprint:
+            raise ProtocolError(f"batch {batch.sequence} of {batch.table} does not have the fingerprint that it names")
+        if batch.origin is not None and len(batch.origin) != len(rows):
+            raise ProtocolError("there is not one origin for each row")
+        if batch.origin is None:
+            _check_key(table, batch.key)
+        return self._transaction(lambda connection: self._apply(connection, table, batch, rows))
+
+    def entities(self, query: EntityQuery) -> EntityRows:
+        _check_protocol(query.protocol)
+        table = self._table(query.table, query.names)
+        keys = table.primary_key
+        names = tuple(dict.fromkeys(keys + query.names))
+
+        def run(connection: sa.Connection) -> EntityRows:
+            rows = read(connection, self._dialect, table, names, lambda select: select)
+            columns = tuple(table.column(name) for name in names)
+            digest = fingerprint(columns, rows).total
+            if digest == query.digest:
+                return EntityRows(digest=digest, keys=[], rows=None)
+            sent = RowSet(names=query.names, columns=[rows.column(name) for name in query.names])
+            packed: Packed = pack(tuple(table.column(name).kind for name in query.names), sent)
+            return EntityRows(digest=digest, keys=rows.tuples(keys), rows=packed)
+
+        return self._transaction(run)
+
+    def report(self, report: Report) -> Done:
+        _check_protocol(report.protocol)
+        schema = self.schema()
+
+        def run(connection: sa.Connection) -> Done:
+            write_pushstatus(connection, schema, report)
+            return Done()
+
+        return self._transaction(run)
+
+    # ---
+
+    def _apply(self, connection: sa.Connection, table: Table, batch: Batch, rows: RowSet) -> Receipt:
+        repeat = _claim(connection, batch, table.name)
+        if repeat is not None:
+            return repeat
+        refused = self._write(self._target(connection, table), batch, rows)
+        receipt = Receipt(
+            sequence=batch.sequence,
+            rows=len(rows),
+            stored=len(rows) - len(refused),
+            refused=[Refusal(index=i, reason=reason) for i, reason in sorted(refused.items())],
+        )
+        _record(connection, batch, table.name, receipt)
+        return receipt
+
+    def _write(self, target: Target, batch: Batch, rows: RowSet) -> dict[int, str]:
+        if batch.origin is not None or not can_upsert(self._dialect, target.table, rows.names, batch.key):
+            lock(target.connection, target.table.name)
+            local_keys = batch.origin if batch.origin is not None else rows.tuples(batch.key)
+            key = () if batch.origin is not None else batch.key
+            resolution = Resolution(target=target, site=batch.site, rows=rows, local_keys=local_keys, key=key).run()
+            conflicts = {each.index: f"belongs to site {each.owner}" for each in resolution.conflicts}
+            return conflicts | resolution.refused
+        bound, refused = target.parameters(rows)
+        storable = [i for i in range(len(rows)) if i not in refused]
+        faults = target.upsert(rows.names, batch.key, [bound[i] for i in storable])
+        return refused | {storable[position]: reason for position, reason in faults.items()}
+
+    def _target(self, connection: sa.Connection, table: Table) -> Target:
+        return Target(connection=connection, dialect=self._dialect, table=table)
+
+    def _table(self, name: str, names: tuple[str, ...]) -> Table:
+        """Names from the wire are only ever looked up among the reflected ones."""
+        for fresh in (False, True):
+            table = next((table for table in self.schema(fresh=fresh).tables if table.name == name), None)
+            if table and set(names) <= {column.name for column in table.columns}:
+                return table
+        if table is None:
+            raise SchemaMismatch(f"central has no table {name!r}")
+        unknown = sorted(set(names) - {column.name for column in table.columns})
+        raise SchemaMismatch(f"central's table {name} has no column {', '.join(map(repr, unknown))}")
+
+    def _transaction(self, run: Callable[[sa.Connection], _T]) -> _T:
+        """Runs `run` in a transaction, again when another one was in the way."""
+        attempts = Retrying(
+            retry=retry_if_exception(lambda error: fault_of(error) is Fault.CONTENTION),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.02, max=2),
+            reraise=True,
+        )
+        try:
+            return attempts(lambda: self._once(run))
+        except exc.TimeoutError as error:
+            raise CentralUnreachable("central has no free connection to its database") from error
+        except exc.DBAPIError as error:
+            if fault_of(error) is Fault.TABLE:
+                with self._reflecting:
+                    self._schema = None
+                raise SchemaMismatch(f"central's tables have changed: {reason_of(error)}") from error
+            raise CentralUnreachable(f"central's database: {reason_of(error)}") from error
+
+    def _once(self, run: Callable[[sa.Connection], _T]) -> _T:
+        with self._engine.begin() as connection:
+            if self._dialect == "postgresql":
+                connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")  # a bad row shows itself, not the commit
+            return run(connection)
+
+
+def _check_protocol(protocol: int) -> None:
+    if protocol != PROTOCOL:
+        raise ProtocolError(
+            f"protocol {protocol} is spoken to central, which understands {PROTOCOL}; update one of them"
+        )
+
+
+def _check_key(table: Table, key: tuple[str, ...]) -> None:
+    """Without a key of its own, a row of a table that central does not number could not be told from others."""
+    if not key and not any(column.numbered for column in table.columns):
+        raise SchemaMismatch(f"central does not number {table.name}, so its rows need a key")
+
+
+def _claim(connection: sa.Connection, batch: Batch, table: str) -> Receipt | None:
+    """Locks the checkpoint and checks the sequence; the stored receipt if the batch was here before."""
+    ledger, marks = bookkeeping.batch, bookkeeping.checkpoint
+    mine = (marks.c.site == batch.site, marks.c.table_name == table)
+    lock(connection, f"{batch.site}/{table}")
+    row = connection.execute(sa.select(marks.c.epoch, marks.c.sequence).where(*mine)).one_or_none()
+    expected = row.sequence + 1 if row and row.epoch == batch.epoch else 1
+    if batch.sequence == expected:
+        return None
+    stored = connection.execute(
+        sa.select(ledger.c.fingerprint, ledger.c.receipt).where(
+            ledger.c.site == batch.site,
+            ledger.c.epoch == batch.epoch,
+            ledger.c.table_name == table,
+            ledger.c.sequence == batch.sequence,
+        )
+    ).one_or_none()
+    if stored and stored.fingerprint == _fingerprint_text(batch):
+        return msgspec.json.decode(stored.receipt, type=Receipt)
+    raise SequenceConflict(
+        f"batch {batch.sequence} of {table} came where central expected {expected}; "
+        f"does another agent push as site {batch.site}?",
+        expected,
+    )
+
+
+def _record(connection: sa.Connection, batch: Batch, table: str, receipt: Receipt) -> None:
+    ledger, marks = bookkeeping.batch, bookkeeping.checkpoint
+    now = utc_now()
+    cursor = msgspec.json.encode(batch.last).decode()
+    connection.execute(
+        sa.insert(ledger).values(
+            site=batch.site,
+            epoch=batch.epoch,
+            table_name=table,
+            sequence=batch.sequence,
+            fingerprint=_fingerprint_text(batch),
+            rows=receipt.rows,
+            first_cursor=msgspec.json.encode(batch.first).decode(),
+            last_cursor=cursor,
+            receipt=msgspec.json.encode(receipt).decode(),
+            applied=now,
+        )
+    )
+    mine = (marks.c.site == batch.site, marks.c.table_name == table)
+    values = {"epoch": batch.epoch, "sequence": batch.sequence, "cursor": cursor, "updated": now}
+    total = marks.c.rows_total + receipt.stored
+    if not connection.execute(sa.update(marks).where(*mine).values(**values, rows_total=total)).rowcount:
+        first = values | {"site": batch.site, "table_name": table, "rows_total": receipt.stored}
+        connection.execute(sa.insert(marks).values(first))
+
+
+def _fingerprint_text(batch: Batch) -> str:
+    return f"{batch.fingerprint.count}:{batch.fingerprint.total}"

@@ -1,0 +1,309 @@
+"""synchronise.conf ⇄ frozen settings: the one place that reads the file, and that rewrites `lastupdate` in it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pusher.config_keys import KEYS, KINDS_LATER, Fault, Key, Place, Secret, guess, marker
+from pusher.errors import ConfigError, UsageError
+from pusher.inifile import Line, find_entry, read_text, replace_file, scan, with_value
+
+__all__ = [
+    "General", "Key", "Location", "Secret", "Settings", "TableSettings",
+    "documented_keys", "example", "find_config", "load", "read_lastupdate", "write_lastupdate",
+]  # fmt: skip
+
+# --- the settings ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class General:
+    site: str
+    localurl: Secret  # an SQLAlchemy URL, which may hold a password
+    pushlimit: int
+    synctime_minutes: float
+    state: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Location:
+    """`lastupdate` is the text as it stands in the file, None if it is missing, empty or the word None."""
+
+    name: str
+    on: bool
+    kind: str
+    resturl: str
+    token: Secret | None = None
+    cafile: Path | None = None
+    lastupdate: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSettings:
+    """What the operator says of one table; None where reflection decides. `key = origin` reads ("origin",)."""
+
+    name: str
+    role: Literal["entity", "stream", "ignore"] | None = None
+    cursor: str | None = None
+    key: tuple[str, ...] | None = None
+    direction: Literal["up", "both"] | None = None
+    agree: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    path: Path
+    general: General
+    locations: tuple[Location, ...]
+    tables: dict[str, TableSettings]
+
+    def location(self, name: str) -> Location:
+        for location in self.locations:
+            if location.name == name:
+                return location
+        raise UsageError(f'{self.path} has no location "{name}"{guess(name, [each.name for each in self.locations])}')
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+SYSTEM_CONFIG = Path("/etc/pusher/synchronise.conf")
+
+_RESERVED = ("general", "locations")
+_FLAGS = dict.fromkeys(("1", "yes", "on", "true"), True) | dict.fromkeys(("0", "no", "off", "false"), False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Section:
+    name: str
+    number: int = 0
+    entries: dict[str, Line] = field(default_factory=dict)
+
+
+def _is_table(section: str) -> bool:
+    return section.startswith("table ")
+
+
+class _Reader:
+    """One reading of the file, which goes on after a fault so that the operator mends all of them in one go."""
+
+    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
+        text, state = read_text(path)
+        exposed = bool(state.st_mode & (stat.S_IRGRP | stat.S_IROTH))
+        self._place = Place(path=path, environ=environ, exposed=exposed)
+        self._faults: list[tuple[int, str]] = []
+        self._sections: dict[str, _Section] = {}
+        for line in scan(text):
+            self._take(line)
+
+    def settings(self) -> Settings:
+        general = self._values("general", self._sections.get("general", _Section(name="general")), self._place)
+        locations = self._locations()
+        tables = [self._table(section) for name, section in self._sections.items() if _is_table(name)]
+        self._refuse_unknown_sections()
+        if self._faults:
+            raise ConfigError([text for _, text in sorted(self._faults, key=lambda fault: fault[0])])
+        return Settings(
+            path=Path(os.path.abspath(self._place.path)),
+            general=General(**general),
+            locations=tuple(Location(**values) for values in locations),
+            tables={values["name"]: TableSettings(**values) for values in tables},
+        )
+
+    def _fault(self, number: int, section: str | None, text: str) -> None:
+        place = f"{self._place.path}:{number}: " if number else f"{self._place.path}: "
+        self._faults.append((number, place + (f"[{section}] " if section else "") + text))
+
+    def _take(self, line: Line) -> None:
+        if line.kind == "junk":  # not shown: it may be the rest of a secret
+            text = 'is no [section], "key = value" or comment; a value stands on one line'
+            self._fault(line.number, line.section, text)
+        elif line.kind == "header" and line.section:
+            first = self._sections.setdefault(line.section, _Section(name=line.section, number=line.number))
+            if first.number != line.number:
+                self._fault(line.number, line.section, f"duplicate section; join it to the one in line {first.number}")
+        elif line.kind == "entry" and line.section is None:
+            self._fault(line.number, None, "a key above the first section; write [general] before it")
+        elif line.kind == "entry" and line.section:  # not below a header that could not be read: that is one fault
+            entries = self._sections[line.section].entries
+            first_line = entries.setdefault(line.key if line.section == "locations" else line.key.lower(), line)
+            if first_line is not line:
+                text = f'duplicate key "{line.key}"; remove it here or in line {first_line.number}'
+                self._fault(line.number, line.section, text)
+
+    def _values(self, kind: str, section: _Section, place: Place) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        entries = dict(section.entries)
+        for key in KEYS[kind]:
+            line = entries.pop(key.name, None)
+            text = line.value if line else key.default() if callable(key.default) else key.default
+            if text is None:
+                if key.required:
+                    self._fault(section.number, section.name, f"{key.name} is missing; add {key.name} = {key.sample}")
+                continue
+            try:
+                values[key.field or key.name] = key.parse(text, place)
+            except Fault as fault:
+                self._fault(line.number if line else section.number, section.name, f"{key.name}: {fault}")
+        for name, line in entries.items():
+            hint = guess(name, [key.name for key in KEYS[kind]])
+            shown = f' "{line.key}"' if "did you mean" in hint else ""  # else it may be the rest of a wrapped secret
+            self._fault(line.number, section.name, f"unknown key{shown}{hint}")
+        return values
+
+    def _locations(self) -> list[dict[str, Any]]:
+        listed = self._sections.get("locations")
+        if not listed:
+            self._fault(0, None, 'no section [locations]; add it, with a line like "central = 1" for each location')
+            return []
+        return [self._location(name, line) for name, line in listed.entries.items()]
+
+    def _location(self, name: str, line: Line) -> dict[str, Any]:
+        on = _FLAGS.get(line.value.lower())
+        if on is None:  # the value is not shown: a secret may have lost its section
+            self._fault(line.number, "locations", f"{name}: must be 1 or 0, yes or no, on or off, true or false")
+        if name in _RESERVED or _is_table(name):
+            self._fault(line.number, "locations", f"{name}: a location cannot have this name; choose another")
+            return {}
+        section = self._sections.get(name)
+        if section is None:
+            free = [each for each in self._sections if each not in _RESERVED and not _is_table(each)]
+            self._fault(line.number, "locations", f"{name}: no section [{name}]; add it{guess(name, free)}")
+            return {}
+        kind = section.entries.get("kind")
+        if kind and kind.value in KINDS_LATER:  # nor are its other keys, and they may well be right
+            self._fault(kind.number, name, f"kind = {kind.value} is not available in this version; use kind = push")
+            return {}
+        return {"name": name, "on": on, **self._values("location", section, replace(self._place, on=on is not False))}
+
+    def _table(self, section: _Section) -> dict[str, Any]:
+        return {"name": section.name.removeprefix("table "), **self._values("table NAME", section, self._place)}
+
+    def _refuse_unknown_sections(self) -> None:
+        listed = self._sections.get("locations", _Section(name="locations")).entries
+        known = [*_RESERVED, *listed, "table NAME"]
+        for name, section in self._sections.items():
+            if name not in (*_RESERVED, *listed) and not _is_table(name):
+                text = f'unknown section; add "{name} = 1" to [locations], or remove it{guess(name, known)}'
+                self._fault(section.number, name, text)
+
+
+def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read and check the whole file; ConfigError carries every fault with its line, section and remedy."""
+    return _Reader(path, environ).settings()
+
+
+def find_config(option: str | None, environ: Mapping[str, str] = os.environ) -> Path:
+    """What --config says, else $PUSHER_CONFIG, else the first that exists of the two usual places."""
+    named = option or environ.get("PUSHER_CONFIG")
+    if named:
+        return Path(named)  # whether it exists is for `load` to say, in the same words for all
+    usual = (Path("synchronise.conf"), SYSTEM_CONFIG)
+    for path in usual:
+        if os.path.lexists(path):
+            return path
+    tried = " and ".join(str(path) for path in usual)
+    raise ConfigError([f"no --config, no $PUSHER_CONFIG, and neither {tried} exists; write one with: pusher init"])
+
+
+# --- the marker -----------------------------------------------------------------------------------------------------
+
+_writing = threading.Lock()  # locations are pushed side by side, and each writes its own marker
+
+
+def read_lastupdate(path: Path, location: str) -> str | None:
+    """The text as it stands in the file now, unchecked; None if it is missing, empty or the word None."""
+    try:
+        line = find_entry(list(scan(read_text(path)[0])), location, "lastupdate")
+    except KeyError:
+        raise _section_is_gone(path, location) from None
+    return None if line is None or line.value.lower() in ("", "none") else line.value
+
+
+def write_lastupdate(path: Path, location: str, text: str | None) -> None:
+    """Replace the value of `lastupdate` and not another byte; None is written as the word None.
+
+    Raises ConfigError if the section is gone or the file cannot be written, ValueError if `text` is no date.
+    """
+    try:
+        value = marker(text or "") or "None"
+    except Fault as fault:
+        raise ValueError(f"lastupdate: {fault}") from None
+    try:
+        with _writing:
+            for _ in range(10):
+                old, seen = read_text(path)
+                new = with_value(old, location, "lastupdate", value)
+                if new == old or replace_file(path, new.encode(), seen):
+                    return
+    except KeyError:
+        raise _section_is_gone(path, location) from None
+    except OSError as error:
+        raise ConfigError([f"cannot write {path}: {error.strerror}"]) from error
+    raise ConfigError([f"cannot write {path}: it changes all the time; who else writes it?"])
+
+
+def _section_is_gone(path: Path, location: str) -> ConfigError:
+    return ConfigError([f"{path}: no section [{location}], so no place for its lastupdate; put the section back"])
+
+
+# --- a new file -----------------------------------------------------------------------------------------------------
+
+_EXAMPLE = """\
+; What this site pushes, and where to. `pusher check` tells whether it works.
+;
+; What follows ; or # after a blank is a comment. Write a secret as env:NAME (an environment variable) or as
+; file:PATH (relative to this file). Written out here, it is taken only if nobody else may read: chmod 600 FILE.
+; A line that begins with ; is switched off: remove the ; to use it.
+
+[general]
+{general}
+
+[locations]                                     ; each has a section of its name below; 1 = on, 0 = off
+central = 1
+lab = 0
+
+[central]
+{central}
+
+[lab]
+resturl = http://lab.example.org:6543/rest/
+token = file:lab.token
+lastupdate = None
+
+; A section like this for each table that `pusher plan` shows wrong, and only for those.
+;[table Reading]
+{table}
+"""
+
+
+def documented_keys() -> dict[str, tuple[Key, ...]]:
+    """Every key by the kind of its section; those of [locations] are the operator's own words."""
+    return dict(KEYS)
+
+
+def example(site: str | None = None) -> str:
+    """The commented file that `pusher init` writes; without `site` the host name is the site's name."""
+    site_key = KEYS["general"][0]
+    try:
+        site_key.parse(site or site_key.sample, Place(path=SYSTEM_CONFIG, environ={}, exposed=True))
+    except Fault as fault:
+        raise UsageError(f"site: {fault}") from None
+    return _EXAMPLE.format(
+        general=_sample("general", off=() if site else ("site",), site=site or site_key.sample),
+        central=_sample("location", off=("cafile",)),
+        table=_sample("table NAME", off=[key.name for key in KEYS["table NAME"]]),
+    )
+
+
+def _sample(kind: str, off: Collection[str], **values: str) -> str:
+    lines = []
+    for key in KEYS[kind]:
+        text = f"{';' if key.name in off else ''}{key.name} = {values.get(key.name, key.sample)}"
+        lines.append(f"{text:<47} ; {key.about}")
+    return "\n".join(lines)

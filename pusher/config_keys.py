@@ -1,0 +1,215 @@
+"""The keys of synchronise.conf: one line each, with the function that turns its text into a setting."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shlex
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+# --- the values -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, repr=False)
+class Secret:
+    """A text that no log, traceback or repr may show; `reveal()` is the only way to it."""
+
+    _text: str
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(****)"
+
+
+class Fault(Exception):
+    """What is wrong with a value and how to mend it, in words that never repeat a secret."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a value stands. `exposed`: others may read the file; `on`: False in a location that is switched off."""
+
+    path: Path
+    environ: Mapping[str, str]
+    exposed: bool
+    on: bool = True
+
+    def refuse_exposed_secret(self) -> None:
+        if self.exposed:
+            command = f"chmod 600 {shlex.quote(str(self.path))}"
+            raise Fault(f"a secret in a file that others may read; run {command} or write env:NAME or file:PATH")
+
+
+Parse = Callable[[str, Place], object]
+
+
+def guess(name: str, known: Iterable[str]) -> str:
+    folded = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), folded, 1)
+    return f'; did you mean "{folded[close[0]]}"?' if close else f"; possible: {', '.join(folded.values()) or 'none'}"
+
+
+def _form(pattern: str, wanted: str, convert: Callable[[str], object] = str) -> Parse:
+    def parse(text: str, _: Place) -> object:
+        if not re.fullmatch(pattern, text):
+            raise Fault(f'"{text}" is not {wanted}')
+        return convert(text)
+
+    return parse
+
+
+def _path(text: str, place: Place) -> Path:
+    if not text:
+        raise Fault("has no value; write a path, or remove the line")
+    return Path(os.path.abspath(place.path)).parent / os.path.expanduser(text)
+
+
+def _readable(text: str, place: Place) -> Path:
+    path = _path(text, place)
+    if place.on and not (path.is_file() and os.access(path, os.R_OK)):
+        raise Fault(f"cannot read the file {path}; correct the path or its permissions")
+    return path
+
+
+def _columns(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
+def _resturl(text: str, _: Place) -> str:
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or re.search(r"[\s?#]", text):
+        raise Fault("not an http or https address; write it like https://central.example.org/rest/")
+    if "@" in parts.netloc:
+        raise Fault("holds a user name or password; remove it and give the secret as token")
+    return text.rstrip("/") + "/"
+
+
+def _referenced(text: str, place: Place) -> str | None:
+    """The secret that `env:NAME` or `file:PATH` points to; None if `text` is the secret itself."""
+    scheme, _, target = text.partition(":")
+    target = target.strip()
+    if scheme not in ("env", "file"):
+        return None
+    try:
+        value = place.environ.get(target, "") if scheme == "env" else _path(target, place).read_text("utf-8-sig")
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise Fault(f"cannot read the file {_path(target, place)}: {reason}; put the secret there") from None
+    if not value.strip():
+        what = f"environment variable {target} is not set" if scheme == "env" else f"file {target} is empty"
+        raise Fault(f"the {what}; put the secret there")
+    return value.strip()
+
+
+def _token(text: str, place: Place) -> Secret | None:
+    try:
+        value = _referenced(text, place)
+    except Fault:
+        if place.on:
+            raise
+        return None  # what is switched off need not be complete
+    if value is None:
+        place.refuse_exposed_secret()
+        value = text
+    if not re.fullmatch(r"[!-~]+", value):  # it travels in an HTTP header
+        raise Fault("is empty, or holds blanks or letters outside ASCII; copy it again as central printed it")
+    return Secret(value)
+
+
+def _localurl(text: str, place: Place) -> Secret:
+    value = _referenced(text, place)
+    try:
+        url = make_url(value or text)
+    except (ArgumentError, ValueError):  # `from None`: the original words may repeat the password
+        raise Fault("not an SQLAlchemy URL; write it like sqlite:///site.db or mysql+pymysql://user@host/db") from None
+    if value is None and (url.password is not None or any("passw" in option for option in url.query)):
+        place.refuse_exposed_secret()
+    name = url.database or ":memory:"
+    if url.get_backend_name() == "sqlite" and name != ":memory:" and not name.startswith("file:"):
+        return Secret(url.set(database=str(_path(name, place))).render_as_string(hide_password=False))
+    return Secret(value or text)
+
+
+def marker(text: str) -> str | None:
+    """`lastupdate` as an operator may write it: a date, a date and time, or None; else a Fault."""
+    if text.lower() in ("", "none"):
+        return None
+    form = re.fullmatch(r"(\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?)?)((?<=:\d\d:\d\d)\.\d{1,6})?", text, re.ASCII)
+    try:
+        datetime.fromisoformat(form[1] if form else "")  # is there such a day and time?
+    except ValueError:
+        raise Fault(f'"{text}" is not a date; write 2026-01-31, 2026-01-31 23:59:59 or None') from None
+    return text
+
+
+def _marker(text: str, _: Place) -> str | None:
+    return marker(text)
+
+
+# --- the keys -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Key:
+    """`sample`, `default`: texts as they would stand in the file; `field`: the setting's name if not the key's."""
+
+    name: str
+    about: str
+    parse: Parse
+    sample: str
+    default: str | Callable[[], str] | None = None
+    required: bool = False
+    field: str = ""
+
+
+_SITE = _form(r"[A-Za-z0-9._-]{1,100}", "a site name; use 1 to 100 letters, digits and . _ -")
+_ROWS = _form(r"[1-9][0-9]{0,5}|1000000", "a whole number from 1 to 1000000", int)
+_MINUTES = _form(r"(?=.*[1-9])[0-9]{1,6}(\.[0-9]{1,6})?", "a number of minutes above 0, such as 10 or 0.5", float)
+_KIND = _form("push", "a kind of job; the only one is push")
+_ROLE = _form("entity|stream|ignore", "entity, stream or ignore")
+_DIRECTION = _form("up|both", "up or both")
+_COLUMN = _form(r"[^,]+", "the name of one column")
+_COLUMNS = _form(r"\s*[^\s,][^,]*(,\s*[^\s,][^,]*)*", "a list of columns with commas between them", _columns)
+_SQLITE, _REST, _PRIMARY = "sqlite:///site.db", "https://central.example.org/rest/", "time, nodeId, type, locationId"
+
+KINDS_LATER = ("export", "files", "import")
+
+# For a new key: one line here, and its field in the dataclass of its section.
+KEYS: dict[str, tuple[Key, ...]] = {
+    "general": (
+        Key("site", "name of this site at central; default: the host name", _SITE, "house-37", socket.gethostname),
+        Key("localurl", "database of this site, as an SQLAlchemy URL", _localurl, _SQLITE, _SQLITE),
+        Key("pushlimit", "rows in one batch", _ROWS, "20000", "20000"),
+        Key("synctime", "minutes between cycles", _MINUTES, "10", "10", field="synctime_minutes"),
+        Key("state", "folder of ledger, lock and logs; relative to this file", _path, "state", "state"),
+    ),
+    "location": (
+        Key("kind", "what to do there; push is the default", _KIND, "push", "push"),
+        Key("resturl", "address of central's REST interface", _resturl, _REST, required=True),
+        Key("token", "secret from central's `pusher token new`", _token, "env:PUSHER_TOKEN"),
+        Key("cafile", "certificates to trust instead of the system's", _readable, "central-ca.pem"),
+        Key("lastupdate", "delete it, or None, to send everything again", _marker, "None"),
+    ),
+    "table NAME": (
+        Key("role", "entity | stream | ignore", _ROLE, "stream"),
+        Key("cursor", "column that grows with every new row", _COLUMN, "time"),
+        Key("key", "columns that tell rows apart on both sides; or origin", _COLUMNS, _PRIMARY),
+        Key("direction", "up, or both: rows of central come down too", _DIRECTION, "up"),
+        Key("agree", "columns that must be equal on both sides", _COLUMNS, "type"),
+    ),
+}

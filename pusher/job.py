@@ -1,0 +1,81 @@
+"""What daemon, status and alerts know of a job: how it is run and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(kw_only=True)
+class TableOutcome:
+    """One table in one run. `pending`: rows that still wait at the site, None if not counted."""
+
+    table: str
+    role: str
+    sent: int = 0
+    stored: int = 0
+    created: int = 0
+    updated: int = 0
+    held: int = 0
+    pending: int | None = None
+    upto: str | None = None
+    stopped: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """One run of one location. `error`: what ended it early, with `exit_code` the command line's verdict."""
+
+    location: str
+    kind: str
+    tables: list[TableOutcome] = field(default_factory=list)
+    seconds: float = 0.0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    clock_skew_seconds: float | None = None
+    notes: list[str] = field(default_factory=list)
+    error: str | None = None
+    exit_code: int = 0
+
+    @property
+    def sent(self) -> int:
+        return sum(table.sent for table in self.tables)
+
+    @property
+    def held(self) -> int:
+        return sum(table.held for table in self.tables)
+
+    def table(self, name: str, role: str) -> TableOutcome:
+        """The entry of table `name`, made when first asked for."""
+        for entry in self.tables:
+            if entry.table == name:
+                return entry
+        self.tables.append(TableOutcome(table=name, role=role))
+        return self.tables[-1]
+
+
+class Progress(Protocol):
+    """Is told how a run goes on, as it goes."""
+
+    def expect(self, table: str, rows: int) -> None: ...
+
+    def advance(self, table: str, rows: int) -> None: ...
+
+
+class NoProgress:
+    """For runs that nobody watches."""
+
+    def expect(self, table: str, rows: int) -> None:
+        pass
+
+    def advance(self, table: str, rows: int) -> None:
+        pass
+
+
+class Job(Protocol):
+    """One location's work. `run` does one cycle; what it could not do is in the outcome, not raised."""
+
+    location: str
+
+    def run(self, progress: Progress) -> Outcome: ...

@@ -1,0 +1,214 @@
+"""One push cycle of one location: hello, plan, entities, streams, report."""
+
+from __future__ import annotations
+
+import datetime as dt
+import socket
+import time
+from dataclasses import dataclass
+
+import msgspec
+
+import pusher
+from pusher.config import Location, Settings
+from pusher.errors import MappingConflict, PusherError, SchemaMismatch
+from pusher.job import Outcome, Progress
+from pusher.ledger import Ledger, LocationState
+from pusher.push.identity import IdentityMap
+from pusher.push.marker import Marker
+from pusher.push.source import Source
+from pusher.push.start import decide
+from pusher.push.streams import Position, Streams
+from pusher.schema.guess import Role
+from pusher.schema.plan import Plan, TablePlan, make_plan
+from pusher.transport.central import Central
+from pusher.wire import PROTOCOL
+from pusher.wire.messages import Hello, Report, TableReport, Welcome
+from pusher.wire.tables import Schema, Table
+
+_SKEW_WORTH_A_WORD_SECONDS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meeting:
+    """What both sides know of each other after the hello."""
+
+    welcome: Welcome
+    tables: tuple[Table, ...]
+    state: LocationState
+    plan: Plan
+
+
+class PushJob:
+    """Pushes the site's database to one location."""
+
+    def __init__(
+        self, settings: Settings, location: Location, source: Source, central: Central, ledger: Ledger
+    ) -> None:
+        self.location = location.name
+        self._settings = settings
+        self._config = location
+        self._source = source
+        self._central = central
+        self._ledger = ledger
+
+    def meet(self) -> Meeting:
+        """Says hello and makes the plan; changes nothing but what both sides know of each other."""
+        state = self._ledger.location(self.location)
+        welcome = self._central.hello(
+            Hello(
+                protocol=PROTOCOL,
+                site=self._settings.general.site,
+                epoch=state.epoch,
+                agent_version=pusher.__version__,
+                hostname=socket.gethostname(),
+                clock=dt.datetime.now(dt.UTC).isoformat(),
+                schema_hash=state.schema_hash,
+            )
+        )
+        tables = welcome.tables
+        if tables is None:
+            tables = msgspec.json.decode(state.schema or b"[]", type=tuple[Table, ...])
+        plan = make_plan(self._source.schema(), Schema(dialect=welcome.dialect, tables=tables), self._settings.tables)
+        return Meeting(welcome=welcome, tables=tables, state=state, plan=plan)
+
+    def run(self, progress: Progress) -> Outcome:
+        outcome = Outcome(location=self.location, kind="push")
+        began = time.monotonic()
+        try:
+            self._run(outcome, progress)
+        except PusherError as error:
+            outcome.error = str(error)
+            outcome.exit_code = error.exit_code
+        if outcome.exit_code == 0 and any(table.held or table.stopped for table in outcome.tables):
+            outcome.exit_code = 1
+        outcome.seconds = time.monotonic() - began
+        return outcome
+
+    def _run(self, outcome: Outcome, progress: Progress) -> None:
+        meeting = self.meet()
+        outcome.clock_skew_seconds = skew_seconds(meeting.welcome)
+        if abs(outcome.clock_skew_seconds) > _SKEW_WORTH_A_WORD_SECONDS:
+            outcome.notes.append(f"the clocks differ by {outcome.clock_skew_seconds:.0f} s")
+        for stopped in meeting.plan.stopped:
+            outcome.table(stopped.name, stopped.role).stopped = stopped.stopped
+        positions = self._begin(meeting, outcome)
+        self._ledger.know_central(
+            self.location,
+            meeting.welcome.instance,
+            meeting.welcome.schema_hash,
+            msgspec.json.encode(meeting.tables),
+        )
+        state = self._ledger.location(self.location)
+        for name, position in positions.items():
+            pending = self._source.pending(position.table, position.cursor)
+            position.drained = pending == 0
+            progress.expect(name, pending)
+        marker = Marker(self._settings.path, self.location, self._ledger)
+        identities = IdentityMap(
+            outcome, self._settings.general.site, meeting.plan, self._source, self._central, self._ledger
+        )
+        streams = Streams(
+            outcome=outcome,
+            site=self._settings.general.site,
+            epoch=state.epoch,
+            batch_rows=self._settings.general.pushlimit,
+            source=self._source,
+            central=self._central,
+            ledger=self._ledger,
+            identities=identities,
+            progress=progress,
+            acknowledged=lambda: marker.follow(positions.values()),
+        )
+        try:
+            self._send_tables(meeting.plan, identities, streams, positions, state.marker, outcome)
+        finally:
+            marker.follow(positions.values(), at_once=True)
+        self._report(outcome, positions)
+
+    def _send_tables(
+        self,
+        plan: Plan,
+        identities: IdentityMap,
+        streams: Streams,
+        positions: dict[str, Position],
+        since: str | None,
+        outcome: Outcome,
+    ) -> None:
+        """Parents first. A table that cannot go on stops alone, and with it what refers to it."""
+        stopped = {table.name for table in plan.stopped}
+        for table in plan.working:
+            entry = outcome.table(table.name, table.role)
+            parent = next((link.parent for link in table.links if link.parent in stopped), None)
+            try:
+                if parent:
+                    raise SchemaMismatch(f"it refers to {parent}, which is stopped")
+                if table.role is Role.STREAM:
+                    if not positions[table.name].drained:
+                        streams.send(positions[table.name])
+                else:
+                    identities.send_entities(table, since)
+            except (SchemaMismatch, MappingConflict) as reason:
+                entry.stopped = str(reason)
+                stopped.add(table.name)
+            entry.held += self._keep_held(identities, table)
+        identities.finish()
+
+    def _keep_held(self, identities: IdentityMap, table: TablePlan) -> int:
+        held = identities.take_held(table.name)
+        if held:
+            now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+            self._ledger.hold(self.location, table.name, held, now)
+        return len(held)
+
+    def _begin(self, meeting: Meeting, outcome: Outcome) -> dict[str, Position]:
+        """The positions to go on from, noted in the ledger before anything is sent."""
+        streams = [table for table in meeting.plan.working if table.role is Role.STREAM]
+        start = decide(
+            streams,
+            here=self._ledger.checkpoints(self.location),
+            state=meeting.state,
+            lastupdate=self._config.lastupdate,
+            welcome=meeting.welcome,
+            from_moment=self._source.from_moment,
+        )
+        outcome.notes += start.notes
+        if start.start_over:
+            self._ledger.start_over(self.location)
+        if start.forget_identities:
+            self._ledger.forget_identities(self.location)
+        self._ledger.begin_from(self.location, start.cursors, self._config.lastupdate)
+        epoch = self._ledger.location(self.location).epoch
+        positions = {}
+        for table in streams:
+            there = meeting.welcome.checkpoints.get(table.central_name)
+            sequence = there.sequence if there and there.epoch == epoch else 0
+            cursor = start.cursors.get(table.name)
+            positions[table.name] = Position(table=table, cursor=cursor, sequence=sequence)
+        return positions
+
+    # --- the end
+
+    def _report(self, outcome: Outcome, positions: dict[str, Position]) -> None:
+        for name, position in positions.items():
+            outcome.table(name, Role.STREAM).pending = 0 if position.drained else None
+        tables = {
+            entry.table: TableReport(sent=entry.sent, held=entry.held, pending=entry.pending)
+            for entry in outcome.tables
+        }
+        self._central.report(
+            Report(
+                protocol=PROTOCOL,
+                site=self._settings.general.site,
+                hostname=socket.gethostname(),
+                agent_version=pusher.__version__,
+                localtime=dt.datetime.now().astimezone().replace(tzinfo=None).isoformat(),
+                tables=tables,
+            )
+        )
+
+
+def skew_seconds(welcome: Welcome) -> float:
+    """How far the site's clock is ahead of central's."""
+    central = dt.datetime.fromisoformat(welcome.clock).replace(tzinfo=dt.UTC)
+    return (dt.datetime.now(dt.UTC) - central).total_seconds()

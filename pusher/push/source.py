@@ -1,0 +1,157 @@
+"""Reads the site's database: the next rows of a stream after a cursor, the rows of an entity, rows by key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from pusher.schema.engine import reaching
+from pusher.schema.plan import TablePlan
+from pusher.schema.reading import Select, raw_table, read_by_key, read_raw, to_plain
+from pusher.schema.reflect import dialect_name, reflect
+from pusher.schema.writing import to_parameters
+from pusher.wire.batch import Cursor, pack_cursor, unpack_cursor
+from pusher.wire.tables import Kind, RowSet, Schema
+
+_ENTITIES_AT_ONCE = 5000
+_WHAT = "the site's database"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Rows of a stream in the order of its cursor; `first` and `last` are the cursors of its ends."""
+
+    rows: RowSet
+    first: Cursor
+    last: Cursor
+
+
+class Source:
+    """Every method raises Unreachable if the site's database is not there."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.dialect = dialect_name(engine)
+
+    def schema(self) -> Schema:
+        return reflect(self._engine, _WHAT)
+
+    def page(self, plan: TablePlan, after: Cursor | None, limit: int) -> Page | None:
+        """The next rows of a stream, at most `limit`; None if there are none."""
+        source = raw_table(plan.local)
+        order = [source.c[name] for name in plan.order]
+
+        def narrow(select: Select) -> Select:
+            condition = _after(order, unpack_cursor(after)) if after else sa.true()
+            return select.where(condition).order_by(*order).limit(limit)
+
+        names = _names(plan)
+        with reaching(_WHAT), self._engine.connect() as connection:
+            rows = read_raw(connection, self.dialect, plan.local, names, narrow)
+        if not rows:
+            return None
+        places = [names.index(name) for name in plan.order]
+        first, last = (pack_cursor(row[place] for place in places) for row in (rows[0], rows[-1]))
+        return Page(rows=to_plain(self.dialect, plan.local, names, rows), first=first, last=last)
+
+    def pending(self, plan: TablePlan, after: Cursor | None) -> int:
+        """How many rows of a stream wait behind the cursor."""
+        source = raw_table(plan.local)
+        query = sa.select(sa.func.count()).select_from(source)
+        if after:
+            query = query.where(_after([source.c[name] for name in plan.order], unpack_cursor(after)))
+        with reaching(_WHAT), self._engine.connect() as connection:
+            return int(connection.scalar(query) or 0)
+
+    def from_moment(self, plan: TablePlan, moment: str) -> Cursor:
+        """The cursor before every row of that moment (ISO 8601), spelt as this database spells it."""
+        assert plan.cursor is not None
+        spaced = moment.replace("T", " ")
+        if self.dialect != "sqlite":
+            return (spaced,)
+        column = raw_table(plan.local).c[plan.cursor]
+        with reaching(_WHAT), self._engine.connect() as connection:
+            sample = connection.scalar(sa.select(column).limit(1))
+        return (moment if "T" in str(sample) else spaced,)  # SQLite compares texts
+
+    def entities(self, plan: TablePlan) -> Iterator[RowSet]:
+        """All rows of an entity in the order of its identity, some thousand at a time."""
+        source = raw_table(plan.local)
+        order = [source.c[name] for name in plan.identity]
+        names = _names(plan)
+        last: tuple[Any, ...] | None = None
+        while True:
+
+            def narrow(select: Select, last: tuple[Any, ...] | None = last) -> Select:
+                condition = _beyond(order, last) if last else sa.true()
+                return select.where(condition).order_by(*order).limit(_ENTITIES_AT_ONCE)
+
+            with reaching(_WHAT), self._engine.connect() as connection:
+                rows = read_raw(connection, self.dialect, plan.local, names, narrow)
+            if rows:
+                yield to_plain(self.dialect, plan.local, names, rows)
+            if len(rows) < _ENTITIES_AT_ONCE:
+                return
+            last = tuple(rows[-1][names.index(name)] for name in plan.identity)
+
+    def by_key(self, plan: TablePlan, columns: tuple[str, ...], keys: Sequence[tuple[Any, ...]]) -> RowSet:
+        """The rows whose `columns` hold one of `keys` (plain values)."""
+        bound = [
+            to_parameters(self.dialect, plan.local.column(name), list(values))[0]
+            for name, values in zip(columns, zip(*keys, strict=True), strict=True)
+        ]
+        bound_keys = list(zip(*bound, strict=True))
+        with reaching(_WHAT), self._engine.connect() as connection:
+            return read_by_key(connection, self.dialect, plan.local, _names(plan), columns, bound_keys)
+
+
+def moment_of(plan: TablePlan, cursor: Cursor) -> str | None:
+    """The moment at which a stream's cursor stands, or None if its cursor is no time."""
+    assert plan.cursor is not None
+    column = plan.local.column(plan.cursor)
+    if column.kind not in (Kind.DATETIME, Kind.INSTANT, Kind.DATE) or not isinstance(cursor[0], str):
+        return None
+    return cursor[0].replace(" ", "T", 1).removesuffix("+00").removesuffix("." + "0" * 6)
+
+
+def older(one: Cursor, other: Cursor) -> Cursor:
+    """The cursor that leaves nothing out of what either has left to send."""
+    mine, theirs = (str(c[0]).replace("T", " ") if isinstance(c[0], str) else c[0] for c in (one, other))
+    try:
+        if mine != theirs:
+            return one if mine < theirs else other
+    except TypeError:
+        return one if str(mine) < str(theirs) else other
+    return one if one == other else one[:1]
+
+
+def _names(plan: TablePlan) -> tuple[str, ...]:
+    extra = (plan.active_until,) if plan.active_until else ()
+    return tuple(dict.fromkeys(plan.sent + plan.identity + plan.order + extra))
+
+
+def _after(order: list[sa.ColumnClause[Any]], cursor: tuple[Any, ...]) -> sa.ColumnElement[bool]:
+    """What lies behind a cursor; one without a key stands before the rows of its moment.
+
+    MariaDB uses no index for (a, b) > (x, y), but does for a >= x and (a > x or …).
+    """
+    if len(cursor) < len(order):
+        return _at_least(order[0], cursor[0])
+    return sa.and_(_at_least(order[0], cursor[0]), _beyond(order, cursor))
+
+
+def _at_least(column: sa.ColumnClause[Any], value: Any) -> sa.ColumnElement[bool]:
+    condition: sa.ColumnElement[bool] = column >= value
+    return condition
+
+
+def _beyond(order: list[sa.ColumnClause[Any]], values: tuple[Any, ...]) -> sa.ColumnElement[bool]:
+    column, value = order[0], values[0]
+    greater: sa.ColumnElement[bool] = column > value
+    if len(order) == 1:
+        return greater
+    return sa.or_(greater, sa.and_(column == value, _beyond(order[1:], values[1:])))

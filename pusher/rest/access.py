@@ -1,0 +1,45 @@
+"""Who asks: the bearer token of a request, and what it allows."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from pusher.central.tokens import Token, bearer
+from pusher.errors import AccessRefused
+
+
+async def token_of(request: Request) -> Token:
+    """The valid token of the request; raises 401 if there is none."""
+    key = _key(request.headers.get("Authorization", ""))
+    if key is None:
+        raise HTTPException(401, "a token is needed", {"WWW-Authenticate": "Bearer"})
+    token = await run_in_threadpool(bearer, request.app.state.engine, key)
+    if token is None:
+        raise HTTPException(401, "the token is unknown or revoked", {"WWW-Authenticate": "Bearer"})
+    return token
+
+
+def may_push(token: Token, site: str) -> None:
+    """Raises AccessRefused unless the token lets `site` be written."""
+    if token.scope != "push":
+        raise AccessRefused("this token can only read")
+    if token.site != site:
+        raise AccessRefused(f"this token belongs to site {token.site}, not to {site}")
+
+
+def _key(header: str) -> str | None:
+    """From `Bearer KEY`, or `Basic` with the key as password, which is all that old clients can send."""
+    scheme, _, rest = header.partition(" ")
+    if scheme.lower() == "bearer" and rest.strip():
+        return rest.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(rest.strip(), validate=True).decode().partition(":")[2] or None
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+    return None

@@ -1,0 +1,59 @@
+"""`/sync/v1/`: the agent protocol over HTTP, one address a message."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pusher.central.store import Store
+from pusher.rest.access import may_push, token_of
+from pusher.wire.batch import CONTENT_ENCODING, CONTENT_TYPE, MAX_COMPRESSED_BYTES, Batch, decode, encode
+from pusher.wire.messages import EntityQuery, Hello, Report, Resolve
+
+_MESSAGES: dict[str, tuple[type[msgspec.Struct], Callable[[Store, Any], msgspec.Struct]]] = {
+    "hello": (Hello, Store.hello),
+    "resolve": (Resolve, Store.resolve),
+    "push": (Batch, Store.push),
+    "entities": (EntityQuery, Store.entities),
+    "report": (Report, Store.report),
+}
+
+
+def _endpoint(name: str) -> Callable[[Request], Awaitable[Response]]:
+    form, answer = _MESSAGES[name]
+
+    async def endpoint(request: Request) -> Response:
+        token = await token_of(request)
+        body = await read_body(request, MAX_COMPRESSED_BYTES)
+
+        def work() -> bytes:
+            message: Any = decode(body, form)
+            may_push(token, message.site)
+            return encode(answer(request.app.state.store, message))
+
+        content = await run_in_threadpool(work)
+        return Response(content, headers={"Content-Type": CONTENT_TYPE, "Content-Encoding": CONTENT_ENCODING})
+
+    return endpoint
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The body, given up as soon as it is larger than `limit_bytes`, whatever its header claims."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit_bytes:
+            raise HTTPException(413, f"the body is larger than {limit_bytes} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+routes = [Route(f"/sync/v1/{name}", _endpoint(name), methods=["POST"]) for name in _MESSAGES]

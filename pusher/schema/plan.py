@@ -1,0 +1,344 @@
+"""From the tables of both sides and the operator's word to what is done with each table, parents first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import msgspec
+
+from pusher.config import TableSettings
+from pusher.schema import guess
+from pusher.schema.guess import Role
+from pusher.wire.tables import Column, Reference, Schema, Table
+
+_T = TypeVar("_T")
+_ACTIVE_UNTIL = "enddate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """A foreign key as a push sees it: `columns` hold `parent_columns` of `parent` (all local names).
+
+    `deferred`: the parent comes later in the order, so the column is first sent as NULL and then again.
+    """
+
+    columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+    deferred: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TablePlan:
+    """What is done with one table. All column names are the site's; `central_names` translates.
+
+    `key`: the natural key, () for the origin key. `sent`: the columns that travel. `order`: the columns of
+    a cursor. `stopped`: why the table cannot be pushed, None if it can.
+    """
+
+    local: Table
+    central: Table | None
+    role: Role
+    role_reason: str
+    key: tuple[str, ...] = ()
+    key_reason: str = ""
+    order: tuple[str, ...] = ()
+    sent: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
+    central_names: Mapping[str, str] = field(default_factory=dict)
+    only_here: tuple[str, ...] = ()
+    only_central: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    direction: str = "up"
+    agree: tuple[str, ...] = ()
+    stopped: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.local.name
+
+    @property
+    def central_name(self) -> str:
+        return self.central.name if self.central else self.name
+
+    @property
+    def cursor(self) -> str | None:
+        return self.order[0] if self.order else None
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The columns that tell one row of the site from another: its primary key, or what stands for it."""
+        return self.local.primary_key or self.key
+
+    @property
+    def active_until(self) -> str | None:
+        """The column that says since when a row is no longer active, if there is one."""
+        return next((c.name for c in self.local.columns if c.name.casefold() == _ACTIVE_UNTIL), None)
+
+    def central_columns(self, names: Iterable[str]) -> tuple[Column, ...]:
+        """Central's columns under the site's names `names`, in that order."""
+        assert self.central is not None
+        return tuple(self.central.column(self.central_names[name]) for name in names)
+
+    def to_central(self, names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(self.central_names[name] for name in names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """`tables` in the order of work: a table stands behind every table it refers to."""
+
+    tables: tuple[TablePlan, ...]
+
+    def table(self, name: str) -> TablePlan:
+        """KeyError if the site has no such table."""
+        for table in self.tables:
+            if table.name == name:
+                return table
+        raise KeyError(name)
+
+    @property
+    def working(self) -> tuple[TablePlan, ...]:
+        return tuple(table for table in self.tables if table.role is not Role.IGNORE and not table.stopped)
+
+    @property
+    def stopped(self) -> tuple[TablePlan, ...]:
+        return tuple(table for table in self.tables if table.role is not Role.IGNORE and table.stopped)
+
+
+def make_plan(local: Schema, central: Schema, settings: Mapping[str, TableSettings]) -> Plan:
+    """Raises nothing: what cannot be pushed is in the plan, with the reason."""
+    referred = {r.parent for t in local.tables for r in t.references if r.parent != t.name}
+    plans = {}
+    for table in local.tables:
+        own = settings.get(table.name) or TableSettings(name=table.name)
+        there = match(table.name, {each.name: each for each in central.tables})
+        plans[table.name] = _plan_table(table, there, own, table.name in referred)
+    ordered = _order({name: _link(plan, plans) for name, plan in plans.items()})
+    return Plan(tables=tuple(_stop_children(ordered)))
+
+
+def unknown_tables(local: Schema, settings: Mapping[str, TableSettings]) -> list[str]:
+    """The tables and columns that the operator's settings name and the site does not have, as sentences."""
+    faults = []
+    for name, own in settings.items():
+        table = next((table for table in local.tables if table.name == name), None)
+        if table is None:
+            faults.append(f"[table {name}]: the site's database has no such table")
+            continue
+        known = {column.name for column in table.columns} | {"origin"}
+        named = ((own.cursor,) if own.cursor else ()) + (own.key or ()) + (own.agree or ())
+        faults += [f"[table {name}]: the table has no column {column}" for column in named if column not in known]
+    return faults
+
+
+def match(name: str, candidates: Mapping[str, _T]) -> _T | None:
+    """The candidate of that name; else the only one that differs just in case."""
+    if name in candidates:
+        return candidates[name]
+    alike = [value for other, value in candidates.items() if other.casefold() == name.casefold()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _plan_table(local: Table, central: Table | None, own: TableSettings, referred: bool) -> TablePlan:
+    role, role_reason = guess.role(local, referred)
+    if own.role:
+        role, role_reason = Role(own.role), "the configuration says so"
+    plan = TablePlan(local=local, central=central, role=role, role_reason=role_reason, direction=own.direction or "up")
+    if role is Role.IGNORE:
+        return plan
+    if central is None:
+        return replace(plan, stopped=f"central has no table {local.name}")
+    try:
+        plan = _plan_columns(plan, central)
+        plan = _plan_key(plan, central, own)
+        return _plan_cursor(plan, own) if role is Role.STREAM else plan
+    except _CannotPushError as reason:
+        return replace(plan, stopped=str(reason))
+
+
+class _CannotPushError(Exception):
+    pass
+
+
+def _plan_columns(plan: TablePlan, central: Table) -> TablePlan:
+    there = {column.name: column for column in central.columns}
+    names = {c.name: other.name for c in plan.local.columns if (other := match(c.name, there))}
+    only_central = tuple(name for name in there if name not in names.values())
+    for name in only_central:
+        column = there[name]
+        if not (column.nullable or column.has_default or column.numbered or column.generated):
+            raise _CannotPushError(f"central's column {name} must have a value, and the site has no such column")
+    lost = [
+        guess.narrowing(plan.local.column(here), there[other])
+        for here, other in names.items()
+        if not there[other].generated
+    ]
+    return replace(
+        plan,
+        central_names=names,
+        only_here=tuple(column.name for column in plan.local.columns if column.name not in names),
+        only_central=only_central,
+        notes=tuple(f"lossy: {sentence}" for sentence in lost if sentence),
+    )
+
+
+def _plan_key(plan: TablePlan, central: Table, own: TableSettings) -> TablePlan:
+    here = {other: name for name, other in plan.central_names.items()}
+    renamed = _rename(central, here)
+    key, reason = guess.natural_key(plan.local, renamed)
+    if own.key:
+        key, reason = () if own.key == ("origin",) else own.key, "the configuration says so"
+    missing = [name for name in key if name not in plan.central_names]
+    if missing:
+        raise _CannotPushError(f"its key needs column {', '.join(missing)}, which central does not have")
+    if not (plan.local.primary_key or key):
+        raise _CannotPushError(
+            "it has neither a primary key nor a unique constraint; name its key in the configuration"
+        )
+    numbered = set(plan.local.primary_key) if set(key) != set(plan.local.primary_key) else set()
+    numbered = {name for name in numbered if name in plan.central_names and renamed.column(name).numbered}
+    if not key and not numbered:
+        raise _CannotPushError(
+            "its rows are known by their number alone, and central does not number them itself; "
+            "name its key in the configuration"
+        )
+    generated = {name for name in plan.central_names if renamed.column(name).generated}
+    sent = tuple(column.name for column in plan.local.columns if column.name in plan.central_names)
+    sent = tuple(name for name in sent if name not in numbered | generated)
+    agree = own.agree
+    if agree is None:
+        shared_type = len(key) == 1 and key == plan.local.primary_key and not plan.local.references
+        agree = ("name",) if shared_type and "name" in sent and plan.role is Role.ENTITY else ()
+    notes = plan.notes
+    if key and frozenset(key) not in set(map(frozenset, renamed.unique_keys())):
+        notes += (f"central does not keep {', '.join(key)} unique, so rows are compared one by one",)
+    return replace(plan, key=key, key_reason=reason, sent=sent, agree=agree, notes=notes)
+
+
+def _rename(table: Table, names: Mapping[str, str]) -> Table:
+    """Central's table under the site's column names, as far as the site has them."""
+
+    def rename(columns: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(names.get(name, name) for name in columns)
+
+    return Table(
+        name=table.name,
+        columns=tuple(_renamed_column(column, names.get(column.name, column.name)) for column in table.columns),
+        primary_key=rename(table.primary_key),
+        uniques=tuple(map(rename, table.uniques)),
+        references=tuple(
+            Reference(columns=rename(r.columns), parent=r.parent, parent_columns=r.parent_columns)
+            for r in table.references
+        ),
+    )
+
+
+def _renamed_column(column: Column, name: str) -> Column:
+    return column if column.name == name else msgspec.structs.replace(column, name=name)
+
+
+def _plan_cursor(plan: TablePlan, own: TableSettings) -> TablePlan:
+    cursor = own.cursor or guess.cursor(plan.local)
+    if cursor is None and len(plan.local.primary_key) == 1 and plan.local.column(plan.local.primary_key[0]).numbered:
+        cursor = plan.local.primary_key[0]
+    if cursor is None:
+        raise _CannotPushError("no column tells when a row was written; name its cursor in the configuration")
+    if cursor not in {column.name for column in plan.local.columns}:
+        raise _CannotPushError(f"its cursor {cursor} is not a column of it")
+    if plan.local.column(cursor).nullable and cursor not in plan.local.primary_key:
+        raise _CannotPushError(
+            f"its cursor {cursor} can be NULL, and such rows would never be sent; "
+            "make it NOT NULL, or let role = entity"
+        )
+    order = (cursor, *(name for name in plan.identity if name != cursor))
+    notes = plan.notes
+    if not any(index[0] == cursor for index in plan.local.indexes):
+        notes += (f"no index begins with {cursor}, so each batch reads the whole table",)
+    return replace(plan, order=order, notes=notes)
+
+
+def _link(plan: TablePlan, plans: Mapping[str, TablePlan]) -> TablePlan:
+    """The foreign keys that either side declares, as far as their columns travel and their parent is pushed."""
+    if plan.central is None or plan.role is Role.IGNORE or plan.stopped:
+        return plan
+    links: dict[tuple[tuple[str, ...], str], Link] = {}
+    notes = plan.notes
+    for columns, parent, parent_columns in _declared(plan, plans):
+        if not set(columns) <= set(plan.sent):
+            continue
+        if plans[parent].central is None or plans[parent].role is Role.IGNORE:
+            why = "is not pushed" if plans[parent].central else "is not at central"
+            notes += (f"{', '.join(columns)} refers to {parent}, which {why}: its values are sent as they are",)
+            continue
+        links.setdefault((columns, parent), Link(columns=columns, parent=parent, parent_columns=parent_columns))
+    return replace(plan, links=tuple(links.values()), notes=notes)
+
+
+def _declared(
+    plan: TablePlan, plans: Mapping[str, TablePlan]
+) -> Iterable[tuple[tuple[str, ...], str, tuple[str, ...]]]:
+    for reference in plan.local.references:
+        if reference.parent in plans:
+            yield reference.columns, reference.parent, reference.parent_columns
+    assert plan.central is not None
+    here = {other: name for name, other in plan.central_names.items()}
+    for reference in plan.central.references:
+        parent = match(reference.parent, {each.central_name: each for each in plans.values() if each.central})
+        if parent is None or not set(reference.columns) <= set(here):
+            continue
+        parent_here = {other: name for name, other in parent.central_names.items()}
+        if set(reference.parent_columns) <= set(parent_here):
+            columns = tuple(here[name] for name in reference.columns)
+            yield columns, parent.name, tuple(parent_here[name] for name in reference.parent_columns)
+
+
+def _order(plans: dict[str, TablePlan]) -> list[TablePlan]:
+    """Parents first; a circle is opened at a link that may be NULL for a while."""
+    ordered: list[TablePlan] = []
+    waiting = dict(sorted(plans.items()))
+    while waiting:
+        ready = [name for name, plan in waiting.items() if not _blocking(plan, waiting)]
+        if not ready:
+            opened = next((name for name, plan in waiting.items() if _deferrable(plan, waiting)), None)
+            if opened is None:
+                return ordered + [
+                    replace(plan, stopped="it is part of a circle of foreign keys none of which may be NULL")
+                    for plan in waiting.values()
+                ]
+            links = tuple(
+                replace(link, deferred=True) if link in _blocking(waiting[opened], waiting) else link
+                for link in waiting[opened].links
+            )
+            waiting[opened] = replace(waiting[opened], links=links)
+            continue
+        for name in ready:
+            ordered.append(waiting.pop(name))
+    return ordered
+
+
+def _blocking(plan: TablePlan, waiting: Mapping[str, TablePlan]) -> list[Link]:
+    return [link for link in plan.links if link.parent in waiting and link.parent != plan.name and not link.deferred]
+
+
+def _deferrable(plan: TablePlan, waiting: Mapping[str, TablePlan]) -> bool:
+    return all(may_be_null(plan, link) for link in _blocking(plan, waiting))
+
+
+def may_be_null(plan: TablePlan, link: Link) -> bool:
+    """Whether central takes a row before its parent in `link`, to be completed later."""
+    columns = plan.central_columns(link.columns)
+    return all(column.nullable for column in columns) and not set(link.columns) & set(plan.key)
+
+
+def _stop_children(ordered: list[TablePlan]) -> Iterable[TablePlan]:
+    stopped: set[str] = set()
+    for plan in ordered:
+        parent = next((link.parent for link in plan.links if link.parent in stopped), None)
+        if parent and not plan.stopped:
+            plan = replace(plan, stopped=f"it refers to {parent}, which cannot be pushed")
+        if plan.stopped:
+            stopped.add(plan.name)
+        yield plan

@@ -1,0 +1,186 @@
+"""Reads the tables of a database into the form that both sides can compare."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import exc, types
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine.interfaces import ReflectedColumn
+
+from pusher.schema.engine import reaching
+from pusher.wire.tables import Column, Kind, Reference, Schema, Table
+
+# The first that fits decides, so subclasses stand before their parents.
+_KINDS: tuple[tuple[type[types.TypeEngine[Any]], Kind], ...] = (
+    (mysql.BIT, Kind.INTEGER),
+    (mysql.YEAR, Kind.INTEGER),
+    (mysql.SET, Kind.TEXT),
+    (types.Uuid, Kind.UUID),
+    (types.JSON, Kind.JSON),
+    (types.Enum, Kind.TEXT),
+    (types.Boolean, Kind.BOOLEAN),
+    (types.Integer, Kind.INTEGER),
+    (mysql.DOUBLE, Kind.FLOAT),
+    (types.REAL, Kind.SINGLE),
+    (types.Float, Kind.FLOAT),
+    (types.Numeric, Kind.DECIMAL),
+    (types.DateTime, Kind.DATETIME),
+    (types.Date, Kind.DATE),
+    (types.Time, Kind.TIME),
+    (types.LargeBinary, Kind.BYTES),
+    (types._Binary, Kind.BYTES),
+    (postgresql.BIT, Kind.TEXT),
+    (types.String, Kind.TEXT),
+)
+
+
+def reflect(engine: Engine, what: str = "the database") -> Schema:
+    """Every base table of the engine's default schema; views are left alone.
+
+    Raises Unreachable, naming `what`, if the database is not there.
+    """
+    with reaching(what), engine.connect() as connection:
+        return Schema(dialect=dialect_name(engine), tables=_reflect_tables(connection))
+
+
+def dialect_name(engine: Engine) -> str:
+    """`mariadb` (also for MySQL: they differ in nothing that matters here), `postgresql` or `sqlite`."""
+    return "mariadb" if engine.dialect.name in ("mysql", "mariadb") else engine.dialect.name
+
+
+def schema_hash(schema: Schema) -> str:
+    return blake2b(msgspec.json.encode(schema), digest_size=16).hexdigest()
+
+
+def _reflect_tables(connection: Connection) -> tuple[Table, ...]:
+    inspector = sa.inspect(connection)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", exc.SAWarning)  # "did not recognize type": such a column is text to us
+        columns = inspector.get_multi_columns()
+        primary_keys = inspector.get_multi_pk_constraint()
+        uniques = inspector.get_multi_unique_constraints()
+        indexes = inspector.get_multi_indexes()
+        foreign_keys = inspector.get_multi_foreign_keys()
+    tables = []
+    for place in sorted(columns, key=lambda place: place[1]):
+        primary_key = tuple(primary_keys[place]["constrained_columns"]) if primary_keys.get(place) else ()
+        references = _references(foreign_keys.get(place, []))
+        tables.append(
+            Table(
+                name=place[1],
+                columns=_reflect_columns(connection, columns[place], primary_key, references),
+                primary_key=primary_key,
+                uniques=_uniques(uniques.get(place, []), indexes.get(place, []), primary_key),
+                references=references,
+                indexes=_indexes(indexes.get(place, []), primary_key),
+            )
+        )
+    return tuple(tables)
+
+
+def _references(foreign_keys: Any) -> tuple[Reference, ...]:
+    found = {
+        Reference(
+            columns=tuple(key["constrained_columns"]),
+            parent=key["referred_table"],
+            parent_columns=tuple(key["referred_columns"]),
+        )
+        for key in foreign_keys
+        if not key["referred_schema"]
+    }
+    return tuple(sorted(found, key=lambda reference: (reference.columns, reference.parent)))
+
+
+def _uniques(constraints: Any, indexes: Any, primary_key: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    found = {tuple(constraint["column_names"]) for constraint in constraints}
+    for index in indexes:
+        partial = any(key.endswith("_where") for key in index.get("dialect_options", {}))
+        if index["unique"] and not partial and all(index["column_names"]):
+            found.add(tuple(index["column_names"]))
+    return tuple(sorted(found - {primary_key}, key=lambda names: (len(names), names)))
+
+
+def _indexes(indexes: Any, primary_key: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    found = {tuple(index["column_names"]) for index in indexes if all(index["column_names"])}
+    return tuple(sorted(found | ({primary_key} if primary_key else set())))
+
+
+def _reflect_columns(
+    connection: Connection,
+    columns: list[ReflectedColumn],
+    primary_key: tuple[str, ...],
+    references: tuple[Reference, ...],
+) -> tuple[Column, ...]:
+    referring = {name for reference in references for name in reference.columns}
+    own_key = None if len(primary_key) != 1 or primary_key[0] in referring else primary_key[0]
+    return tuple(_reflect_column(connection, column, numbered_key=column["name"] == own_key) for column in columns)
+
+
+def _reflect_column(connection: Connection, column: ReflectedColumn, *, numbered_key: bool) -> Column:
+    type_ = column["type"]
+    kind = _kind(type_, connection.dialect.name)
+    declared = _declared(type_, connection)
+    return Column(
+        name=column["name"],
+        kind=kind,
+        declared=declared,
+        nullable=column["nullable"],
+        length=_length(type_),
+        precision=getattr(type_, "precision", None) if kind is Kind.DECIMAL else None,
+        scale=_scale(type_, kind, connection.dialect.name),
+        padded=isinstance(type_, types.CHAR | types.BINARY) and connection.dialect.name != "sqlite",
+        numbered=_is_numbered(column, declared, connection.dialect.name, numbered_key),
+        generated="computed" in column,
+        has_default=column.get("default") is not None,
+    )
+
+
+def _kind(type_: types.TypeEngine[Any], dialect: str) -> Kind:
+    if isinstance(type_, types.DateTime) and _is_instant(type_):
+        return Kind.INSTANT
+    if dialect in ("mysql", "mariadb") and isinstance(type_, types.FLOAT) and (type_.precision or 0) <= 24:
+        return Kind.SINGLE
+    if dialect == "sqlite" and isinstance(type_, types.Float):
+        return Kind.FLOAT  # REAL is 64 bits there
+    return next((kind for known, kind in _KINDS if isinstance(type_, known)), Kind.TEXT)
+
+
+def _is_instant(type_: types.DateTime) -> bool:
+    return type_.timezone or isinstance(type_, mysql.TIMESTAMP)
+
+
+def _length(type_: types.TypeEngine[Any]) -> int | None:
+    sized = isinstance(type_, types.String | types._Binary) and not isinstance(type_, types.Enum | mysql.SET)
+    return getattr(type_, "length", None) if sized else None
+
+
+def _scale(type_: types.TypeEngine[Any], kind: Kind, dialect: str) -> int | None:
+    if kind is Kind.DECIMAL:
+        return getattr(type_, "scale", None) if dialect != "sqlite" else None
+    if kind in (Kind.DATETIME, Kind.INSTANT, Kind.TIME):
+        if dialect in ("mysql", "mariadb"):
+            return getattr(type_, "fsp", None) or 0
+        return getattr(type_, "precision", None)
+    return None
+
+
+def _declared(type_: types.TypeEngine[Any], connection: Connection) -> str:
+    try:
+        return type_.compile(dialect=connection.dialect).partition(" CHARACTER SET ")[0]
+    except exc.CompileError:
+        return "unknown"
+
+
+def _is_numbered(column: Mapping[str, Any], declared: str, dialect: str, numbered_key: bool) -> bool:
+    if dialect == "sqlite":
+        return numbered_key and declared == "INTEGER"  # an alias of the rowid
+    if dialect == "postgresql":
+        return bool(column.get("identity")) or "nextval(" in str(column.get("default") or "")
+    return column.get("autoincrement") is True

@@ -1,0 +1,28 @@
+"""What every way to central offers; `Store` is central itself, the others carry the messages to one."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pusher.wire.batch import Batch
+from pusher.wire.messages import Done, EntityQuery, EntityRows, Hello, Receipt, Report, Resolve, Resolved, Welcome
+
+
+class Central(Protocol):
+    """Every method may be repeated without harm when no answer came.
+
+    Each raises CentralUnreachable when it is worth trying again later, AccessRefused when it is not,
+    ProtocolError or SchemaMismatch when the message is at fault.
+    """
+
+    def hello(self, hello: Hello) -> Welcome: ...
+
+    def resolve(self, request: Resolve) -> Resolved: ...
+
+    def push(self, batch: Batch) -> Receipt:
+        """Also raises SequenceConflict."""
+        ...
+
+    def entities(self, query: EntityQuery) -> EntityRows: ...
+
+    def report(self, report: Report) -> Done: ...

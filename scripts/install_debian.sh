@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs the Debian packages of the named things (venv, mariadb, postgresql) whose programs are missing.
+set -euo pipefail
+
+PATH=$PATH:/usr/sbin
+missing=()
+for thing in "$@"; do
+    case $thing in
+        venv)
+            python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv) ;;
+        mariadb)
+            # The -core packages hold the programs and start no service of their own.
+            type -P mariadbd mariadb-install-db my_print_defaults >/dev/null ||
+                missing+=(mariadb-server-core mariadb-client-core) ;;
+        postgresql)
+            compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql) ;;
+        *)
+            echo "install_debian.sh: what is $thing?" >&2
+            exit 2 ;;
+    esac
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+root=()
+[ "$(id -u)" = 0 ] || root=(sudo)
+"${root[@]}" apt-get update
+"${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"

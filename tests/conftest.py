@@ -1,0 +1,65 @@
+"""What all tests share: real databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.servers import SERVERS, DatabaseServer
+
+DIALECTS = ("mariadb", "postgresql", "sqlite")
+
+NewDatabase = Callable[[str], str]
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> Iterator[Callable[[str], DatabaseServer]]:
+    """Gives the server of a dialect, started once for all tests."""
+    running: dict[str, DatabaseServer] = {}
+
+    def server(dialect: str) -> DatabaseServer:
+        if dialect not in running:
+            running[dialect] = SERVERS[dialect]()
+        running[dialect].start()
+        return running[dialect]
+
+    yield server
+    for each in running.values():
+        each.keep_log = request.session.testsfailed > 0
+        each.close()
+
+
+@pytest.fixture(scope="session")
+def mariadb(servers: Callable[[str], DatabaseServer]) -> DatabaseServer:
+    return servers("mariadb")
+
+
+@pytest.fixture(scope="session")
+def postgresql(servers: Callable[[str], DatabaseServer]) -> DatabaseServer:
+    return servers("postgresql")
+
+
+@pytest.fixture
+def new_database(servers: Callable[[str], DatabaseServer], tmp_path: Path) -> NewDatabase:
+    """Makes an empty database of a dialect (mariadb, postgresql or sqlite) and returns its URL."""
+    numbers = count(1)
+
+    def new(dialect: str) -> str:
+        if dialect != "sqlite":
+            return servers(dialect).new_database()
+        path = tmp_path / f"database-{next(numbers)}.db"
+        path.touch()
+        return f"sqlite:///{path}"
+
+    return new
+
+
+@pytest.fixture(params=DIALECTS)
+def dialect(request: pytest.FixtureRequest) -> str:
+    """Each dialect in turn."""
+    name = request.param
+    assert isinstance(name, str)
+    return name

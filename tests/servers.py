@@ -1,0 +1,280 @@
+"""Real database servers for tests, each in a folder of its own on a free port of the loopback interface."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg
+import pymysql
+
+_START_SECONDS = 60
+_STOP_SECONDS = 30
+_LOG_LINES = 40
+# Debian keeps the servers out of an ordinary user's path.
+_SEARCH_PATH = os.pathsep.join(
+    [
+        os.environ.get("PATH", ""),
+        "/usr/sbin",
+        *(str(path) for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)),
+    ]
+)
+
+
+class DatabaseServer(ABC):
+    """A server that starts when a test first wants it, may be killed and started again, and is stopped at the end.
+
+    Its folder is removed by `close()`, unless `keep_log` was set: then the log stays.
+    """
+
+    name = ""
+    user: str | None = None  # whom the server runs as
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix=f"pusher-{self.name}-"))
+        self.log = self.folder / "server.log"
+        self.port = free_port()
+        self.keep_log = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = count(1)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, f"{self.name} is not running"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Starts the server on its folder and port, and returns when it answers."""
+        if self._process is not None:
+            return
+        if self.user:
+            shutil.chown(self.folder, self.user)
+        if not (self.folder / "data").exists():
+            self._install()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                **self._identity(),
+                start_new_session=True,  # Ctrl-C is for the tests, which then stop the server
+            )
+        self._wait_until_it_answers()
+
+    def stop(self) -> None:
+        """Shuts the server down in order."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def kill(self) -> None:
+        """Ends the server, with all its processes, as a power cut would; `start()` brings it back."""
+        if self._process is None:
+            return
+        children = [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        self._process.kill()
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+        # PostgreSQL does not start again while one of its old processes holds on to the shared memory.
+        while any(_is_running(child) for child in children):
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        self.stop()
+        if self.keep_log:
+            shutil.rmtree(self.folder / "data", ignore_errors=True)
+        else:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def new_database(self) -> str:
+        """Makes an empty database and returns its URL."""
+        self.start()
+        name = f"pusher_{next(self._numbers)}"
+        self._create_database(name)
+        return self.url(name)
+
+    @abstractmethod
+    def url(self, database: str) -> str: ...
+
+    @abstractmethod
+    def _install(self) -> None:
+        """Fills the folder `data`."""
+
+    @abstractmethod
+    def _command(self) -> Sequence[str]: ...
+
+    @abstractmethod
+    def _ping(self) -> None:
+        """Raises the driver's error as long as the server does not answer."""
+
+    @abstractmethod
+    def _create_database(self, name: str) -> None: ...
+
+    def _identity(self) -> dict[str, Any]:
+        return {"user": self.user, "group": self.user, "extra_groups": []} if self.user else {}
+
+    def _run(self, *command: str) -> None:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self.folder,
+            **self._identity(),
+            check=False,
+        )
+        assert done.returncode == 0, f"{command[0]} ended with {done.returncode}:\n{done.stdout.decode()}"
+
+    def _wait_until_it_answers(self) -> None:
+        assert self._process is not None
+        until = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                self._ping()
+                return
+            except (pymysql.Error, psycopg.Error) as error:
+                if self._process.poll() is None and time.monotonic() < until:
+                    time.sleep(0.05)
+                    continue
+                state = "does not answer" if self._process.returncode is None else "ended"
+                lines = self.log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+                raise AssertionError(f"{self.name} {state} ({error}):\n" + "\n".join(lines)) from error
+
+
+class MariaDB(DatabaseServer):
+    name = "mariadb"
+
+    def url(self, database: str) -> str:
+        return f"mysql+pymysql://root@127.0.0.1:{self.port}/{database}"
+
+    def _install(self) -> None:
+        # --no-defaults comes first: a developer's own /etc/mysql must not leak into the tests.
+        self._run(
+            binary("mariadb-install-db"),
+            "--no-defaults",
+            f"--datadir={self.folder / 'data'}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+            *self._run_as(),
+        )
+
+    def _command(self) -> Sequence[str]:
+        return [
+            binary("mariadbd"),
+            "--no-defaults",
+            *self._run_as(),
+            f"--datadir={self.folder / 'data'}",
+            f"--socket={self.folder / 'socket'}",
+            f"--pid-file={self.folder / 'pid'}",
+            f"--port={self.port}",
+            "--bind-address=127.0.0.1",
+            "--skip-name-resolve",
+            "--performance-schema=off",
+            "--innodb-buffer-pool-size=64M",
+            "--innodb-log-file-size=32M",
+        ]
+
+    def _run_as(self) -> list[str]:
+        return ["--user=root"] if os.geteuid() == 0 else []
+
+    def _ping(self) -> None:
+        pymysql.connect(host="127.0.0.1", port=self.port, user="root").close()
+
+    def _create_database(self, name: str) -> None:
+        with pymysql.connect(host="127.0.0.1", port=self.port, user="root") as connection:
+            connection.cursor().execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+
+
+class PostgreSQL(DatabaseServer):
+    name = "postgresql"
+    user = "postgres" if os.geteuid() == 0 else None  # initdb refuses to be run by root
+
+    def url(self, database: str) -> str:
+        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/{database}"
+
+    def _install(self) -> None:
+        self._run(
+            binary("initdb"),
+            f"--pgdata={self.folder / 'data'}",
+            "--username=postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+        )
+
+    def _command(self) -> Sequence[str]:
+        return [
+            binary("postgres"),
+            f"-D{self.folder / 'data'}",
+            f"-p{self.port}",
+            f"-k{self.folder}",
+            "-clisten_addresses=127.0.0.1",
+            "-cfsync=off",
+        ]
+
+    def _ping(self) -> None:
+        self._connect().close()
+
+    def _create_database(self, name: str) -> None:
+        with self._connect() as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'".encode())
+
+    def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(host="127.0.0.1", port=self.port, user="postgres", dbname="postgres", autocommit=True)
+
+
+SERVERS: dict[str, Callable[[], DatabaseServer]] = {"mariadb": MariaDB, "postgresql": PostgreSQL}
+
+
+def binary(name: str) -> str:
+    """The path of a server's program."""
+    path = shutil.which(name, path=_SEARCH_PATH)
+    assert path, f"{name} is not installed; `make test` installs it"
+    return path
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        assert isinstance(port, int)
+        return port
