@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from pusher.errors import ConfigError
+
 # --- the values -----------------------------------------------------------------------------------------------------
 
 
@@ -116,6 +118,17 @@ def _referenced(text: str, place: Place) -> str | None:
     return value.strip()
 
 
+def secret_argument(text: str) -> str:
+    """A secret given on the command line, where env:NAME and file:PATH (relative to here) mean what they always do.
+
+    Raises ConfigError.
+    """
+    try:
+        return _referenced(text, Place(path=Path("command line"), environ=os.environ, exposed=False)) or text
+    except Fault as fault:
+        raise ConfigError([str(fault)]) from None
+
+
 def _token(text: str, place: Place) -> Secret | None:
     try:
         value = _referenced(text, place)
@@ -177,7 +190,8 @@ class Key:
     field: str = ""
 
 
-_SITE = _form(r"[A-Za-z0-9._-]{1,100}", "a site name; use 1 to 100 letters, digits and . _ -")
+SITE_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_SITE = _form(SITE_NAME.pattern, "a site name; use 1 to 100 letters, digits and . _ -")
 _ROWS = _form(r"[1-9][0-9]{0,5}|1000000", "a whole number from 1 to 1000000", int)
 _MINUTES = _form(r"(?=.*[1-9])[0-9]{1,6}(\.[0-9]{1,6})?", "a number of minutes above 0, such as 10 or 0.5", float)
 _KIND = _form("push", "a kind of job; the only one is push")

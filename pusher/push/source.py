@@ -67,6 +67,18 @@ class Source:
         with reaching(_WHAT), self._engine.connect() as connection:
             return int(connection.scalar(query) or 0)
 
+    def newest(self, plan: TablePlan) -> str | None:
+        """The moment of the newest row of a stream, or None if it has none or its cursor is no time."""
+        assert plan.cursor is not None
+        column = raw_table(plan.local).c[plan.cursor]
+
+        def narrow(select: Select) -> Select:
+            return select.order_by(column.desc()).limit(1)
+
+        with reaching(_WHAT), self._engine.connect() as connection:
+            rows = read_raw(connection, self.dialect, plan.local, [plan.cursor], narrow)
+        return moment_of(plan, pack_cursor(rows[0])) if rows else None
+
     def from_moment(self, plan: TablePlan, moment: str) -> Cursor:
         """The cursor before every row of that moment (ISO 8601), spelt as this database spells it."""
         assert plan.cursor is not None

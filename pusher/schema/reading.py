@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
@@ -25,8 +26,9 @@ class Raw(sa.types.UserDefinedType[Any]):
     cache_ok = True
 
 
+@lru_cache(maxsize=1024)
 def raw_table(table: Table) -> sa.TableClause:
-    """The table for building statements; nothing converts the values of its columns."""
+    """The table for building statements, one object a table; nothing converts the values of its columns."""
     return sa.table(table.name, *(sa.column(column.name, Raw()) for column in table.columns))
 
 

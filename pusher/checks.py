@@ -1,0 +1,79 @@
+"""`pusher check`: one finding after the other, each saying what was looked at and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pusher.config import Location, Settings, load
+from pusher.daemon import chosen
+from pusher.errors import PusherError
+from pusher.ledger import Ledger
+from pusher.push.pusher import PushJob, skew_seconds
+from pusher.push.source import Source
+from pusher.schema.engine import open_engine
+from pusher.schema.guess import Role
+from pusher.schema.plan import unknown_tables
+from pusher.transport.reach import reach
+
+_SKEW_WORTH_A_WORD_SECONDS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """`exit_code` is 0 if all is well, else what the command ends with."""
+
+    what: str
+    detail: str
+    exit_code: int = 0
+
+
+def run_checks(path: Path, names: Sequence[str]) -> Iterator[Finding]:
+    """Looks at configuration, state folder, local database, and each location; goes on after a fault where it can."""
+    try:
+        settings = load(path)
+        locations = chosen(settings, names)
+    except PusherError as error:
+        yield from _faults("configuration", error)
+        return
+    yield Finding(what="configuration", detail=f"{path}: site {settings.general.site}, {len(locations)} locations on")
+    try:
+        source = Source(open_engine(settings.general.localurl.reveal()))
+        schema = source.schema()
+    except PusherError as error:
+        yield from _faults("local database", error)
+        return
+    yield Finding(what="local database", detail=f"{len(schema.tables)} tables in {source.dialect}")
+    for fault in unknown_tables(schema, settings.tables):
+        yield Finding(what="configuration", detail=f"{path}: {fault}", exit_code=2)
+    for location in locations:
+        yield from _check_location(settings, location, source)
+
+
+def _check_location(settings: Settings, location: Location, source: Source) -> Iterator[Finding]:
+    try:
+        with Ledger(settings.general.state) as ledger, reach(location) as central:
+            meeting = PushJob(settings, location, source, central, ledger).meet()
+    except PusherError as error:
+        yield from _faults(location.name, error)
+        return
+    plan = meeting.plan
+    yield Finding(what=location.name, detail=f"{location.resturl} answers as pusher {meeting.welcome.version}")
+    skew = skew_seconds(meeting.welcome)
+    slow = f"the clocks differ by {skew:.0f} s; set the site's clock"
+    yield Finding(what=location.name, detail=slow if abs(skew) > _SKEW_WORTH_A_WORD_SECONDS else "the clocks agree")
+    for table in plan.stopped:
+        yield Finding(what=location.name, detail=f"table {table.name}: {table.stopped}", exit_code=1)
+    for table in plan.working:
+        if table.only_here:
+            columns = ", ".join(table.only_here)
+            yield Finding(what=location.name, detail=f"table {table.name}: central has no column {columns}: not sent")
+    ignored = [table.name for table in plan.tables if table.role is Role.IGNORE]
+    detail = f"{len(plan.working)} tables are pushed"
+    yield Finding(what=location.name, detail=detail + (f", left alone: {', '.join(ignored)}" if ignored else ""))
+
+
+def _faults(what: str, error: PusherError) -> Iterator[Finding]:
+    for line in str(error).splitlines():
+        yield Finding(what=what, detail=line, exit_code=error.exit_code)

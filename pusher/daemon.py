@@ -1,0 +1,125 @@
+"""Runs the jobs of a configuration: one cycle, or a cycle every `synctime` minutes, one instance a state folder."""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from pusher.config import Location, Settings, load
+from pusher.errors import AlreadyRunning, ConfigError, PusherError, UsageError
+from pusher.job import Outcome, Progress
+from pusher.ledger import Ledger
+from pusher.log import event
+from pusher.push.pusher import PushJob
+from pusher.push.source import Source
+from pusher.schema.engine import open_engine
+from pusher.transport.reach import reach
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def only_instance(state: Path) -> Iterator[None]:
+    """Holds the state folder for this process; the system lets go of it however the process ends.
+
+    Raises AlreadyRunning, naming the other process.
+    """
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise PusherError(f"the state folder {state} cannot be used: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            other = os.pread(handle, 20, 0).decode(errors="replace").strip() or "unknown"
+            raise AlreadyRunning(f"another pusher (process {other}) uses {state}") from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def chosen(settings: Settings, names: Sequence[str]) -> list[Location]:
+    """The locations called `names`, or all that are switched on.
+
+    Raises UsageError if one is unknown or off, ConfigError if there is nothing to do.
+    """
+    if names:
+        locations = [settings.location(name) for name in names]
+        for location in locations:
+            if not location.on:
+                raise UsageError(f'location "{location.name}" is switched off; set {location.name} = 1 in [locations]')
+        return locations
+    locations = [location for location in settings.locations if location.on]
+    if not locations:
+        raise ConfigError([f"{settings.path}: [locations] switches nothing on; set one of them to 1"])
+    return locations
+
+
+def cycle(path: Path, names: Sequence[str], progress: Progress) -> list[Outcome]:
+    """Reads the configuration afresh and runs every location once, side by side: one that is down holds up none.
+
+    Raises ConfigError or UsageError; what befalls a location is in its outcome.
+    """
+    settings = load(path)
+    locations = chosen(settings, names)
+    source = Source(open_engine(settings.general.localurl.reveal()))
+    with ThreadPoolExecutor(max_workers=len(locations), thread_name_prefix="location") as pool:
+        return list(pool.map(lambda location: _run(settings, location, source, progress), locations))
+
+
+def _run(settings: Settings, location: Location, source: Source, progress: Progress) -> Outcome:
+    started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    with Ledger(settings.general.state) as ledger, reach(location) as central:
+        outcome = PushJob(settings, location, source, central, ledger).run(progress)
+        outcome.bytes_sent, outcome.bytes_received = central.bytes_sent, central.bytes_received
+        ledger.note_run(location.name, started, outcome.seconds, msgspec.json.encode(outcome), outcome.exit_code)
+    level = logging.INFO if outcome.exit_code == 0 else logging.WARNING
+    log.log(
+        level,
+        event(
+            "cycle_ended",
+            location=outcome.location,
+            sent=outcome.sent,
+            held=outcome.held,
+            bytes=outcome.bytes_sent,
+            seconds=round(outcome.seconds, 2),
+            error=outcome.error,
+        ),
+    )
+    return outcome
+
+
+def run_forever(path: Path, names: Sequence[str], progress: Progress, ended: Callable[[list[Outcome]], None]) -> None:
+    """A cycle, then sleep, until SIGTERM or SIGINT, which let the cycle under way end. SIGHUP starts one at once."""
+    wake, stop = threading.Event(), threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        if number != signal.SIGHUP:
+            stop.set()
+        wake.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, on_signal)
+    while not stop.is_set():
+        minutes = 1.0
+        try:
+            ended(cycle(path, names, progress))
+            minutes = load(path).general.synctime_minutes
+        except PusherError as error:  # an operator may be in the middle of an edit: the next cycle reads again
+            log.error(event("cycle_failed", error=error))
+        wake.wait(minutes * 60)
+        wake.clear()

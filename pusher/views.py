@@ -1,0 +1,162 @@
+"""What `plan` and `status` show: tables and locations as plain values, for a table on a screen or for JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from pusher.config import Location, Settings, load
+from pusher.daemon import chosen
+from pusher.errors import Unreachable
+from pusher.ledger import Ledger
+from pusher.push.pusher import PushJob
+from pusher.push.source import Source, moment_of
+from pusher.schema.engine import open_engine
+from pusher.schema.guess import Role
+from pusher.schema.plan import Plan, TablePlan, make_plan
+from pusher.transport.reach import reach
+from pusher.wire.tables import Schema, Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableView:
+    """One table of a plan. `key` is empty for the origin key; `why` gives the reason of each choice."""
+
+    table: str
+    role: str
+    key: tuple[str, ...] = ()
+    cursor: str | None = None
+    parents: tuple[str, ...] = ()
+    pending: int | None = None
+    only_here: tuple[str, ...] = ()
+    only_central: tuple[str, ...] = ()
+    stopped: str | None = None
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableStatus:
+    """`lag_seconds`: how far the checkpoint is behind the newest row of the site."""
+
+    table: str
+    role: str
+    checkpoint: str | None = None
+    pending: int | None = None
+    lag_seconds: float | None = None
+    held: int = 0
+    stopped: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocationView:
+    location: str
+    on: bool
+    lastupdate: str | None
+    last_run: str | None
+    last_success: str | None
+    error: str | None
+    tables: list[TableStatus] = field(default_factory=list)
+
+
+def table_views(path: Path, name: str | None) -> list[TableView]:
+    """The plan of one location, by default the first that is switched on, as it would be followed now.
+
+    Raises what `PushJob.meet` raises.
+    """
+    settings = load(path)
+    location = chosen(settings, [name] if name else [])[0]
+    source = Source(open_engine(settings.general.localurl.reveal()))
+    with Ledger(settings.general.state) as ledger, reach(location) as central:
+        meeting = PushJob(settings, location, source, central, ledger).meet()
+        checkpoints = ledger.checkpoints(location.name)
+    return [_table_view(table, source, checkpoints) for table in meeting.plan.tables]
+
+
+def _table_view(table: TablePlan, source: Source, checkpoints: Mapping[str, tuple[object, ...]]) -> TableView:
+    working = table.role is not Role.IGNORE and not table.stopped
+    why = [f"{table.role}, because {table.role_reason}" if table.role_reason[0] != "b" else "bookkeeping, left alone"]
+    if table.key_reason:
+        why.append(f"key {', '.join(table.key) or 'origin'}: {table.key_reason}")
+    if working:
+        why += table.notes
+    if working and table.only_here:
+        why.append(f"not sent, since central has no such column: {', '.join(table.only_here)}")
+    if working and table.only_central:
+        why.append(f"left to central, since the site has no such column: {', '.join(table.only_central)}")
+    return TableView(
+        table=table.name,
+        role=table.role.value,
+        key=table.key,
+        cursor=table.cursor,
+        parents=tuple(dict.fromkeys(link.parent for link in table.links)),
+        pending=source.pending(table, checkpoints.get(table.name)) if working and table.role is Role.STREAM else None,
+        only_here=table.only_here,
+        only_central=table.only_central,
+        stopped=table.stopped,
+        why=tuple(why),
+    )
+
+
+def location_views(path: Path) -> list[LocationView]:
+    """Every location as the site itself knows it; central is not asked."""
+    settings = load(path)
+    with Ledger(settings.general.state) as ledger:
+        return [_location_view(settings, location, ledger) for location in settings.locations]
+
+
+def _location_view(settings: Settings, location: Location, ledger: Ledger) -> LocationView:
+    last, success = ledger.last_run(location.name), ledger.last_run(location.name, successful=True)
+    error = last.outcome.get("error") if last else None
+    tables: list[TableStatus] = []
+    schema = ledger.location(location.name).schema
+    if location.on and schema:
+        try:
+            tables = _table_statuses(settings, location.name, schema, ledger)
+        except Unreachable as reason:
+            error = str(reason)
+    return LocationView(
+        location=location.name,
+        on=location.on,
+        lastupdate=location.lastupdate,
+        last_run=last.started if last else None,
+        last_success=success.started if success else None,
+        error=error,
+        tables=tables,
+    )
+
+
+def _table_statuses(settings: Settings, location: str, schema: bytes, ledger: Ledger) -> list[TableStatus]:
+    source = Source(open_engine(settings.general.localurl.reveal()))
+    central = Schema(dialect="", tables=msgspec.json.decode(schema, type=tuple[Table, ...]))
+    plan: Plan = make_plan(source.schema(), central, settings.tables)
+    checkpoints, held = ledger.checkpoints(location), ledger.held(location)
+    found = []
+    for table in plan.working + plan.stopped:
+        cursor = checkpoints.get(table.name)
+        stream = table.role is Role.STREAM and not table.stopped
+        moment = moment_of(table, cursor) if stream and cursor else None
+        found.append(
+            TableStatus(
+                table=table.name,
+                role=table.role.value,
+                checkpoint=moment or (str(cursor[0]) if cursor else None),
+                pending=source.pending(table, cursor) if stream else None,
+                lag_seconds=_lag_seconds(source.newest(table) if stream else None, moment),
+                held=held.get(table.name, 0),
+                stopped=table.stopped,
+            )
+        )
+    return found
+
+
+def _lag_seconds(newest: str | None, moment: str | None) -> float | None:
+    try:
+        if newest is None or moment is None:
+            return None
+        return (dt.datetime.fromisoformat(newest) - dt.datetime.fromisoformat(moment)).total_seconds()
+    except ValueError:
+        return None  # a date that no calendar knows
