@@ -71,11 +71,25 @@ class Target:
         last = self.connection.scalar(sa.select(column).order_by(column.desc()).limit(1).with_for_update()) or 0
         return [(last + step,) for step in range(1, count + 1)]
 
-    def _write(self, statement: sa.Executable, rows: list[Key]) -> dict[int, str]:
-        bound = [{f"p{place}": value for place, value in enumerate(row)} for row in rows]
+    def _write(self, statement: sa.UpdateBase, rows: list[Key]) -> dict[int, str]:
+        compiled = statement.compile(dialect=self.connection.dialect)
+        bound = _in_order(rows, compiled)
+        text = str(compiled)
         refused: dict[int, str] = {}
-        _write_or_split(self.connection, lambda part: self.connection.execute(statement, part), bound, 0, refused)
+        # Handed to the driver as they are: for so many rows, naming each value would cost more than the rest.
+        _write_or_split(self.connection, lambda part: self.connection.exec_driver_sql(text, part), bound, 0, refused)
         return refused
+
+
+def _in_order(rows: list[Key], compiled: sa.Compiled) -> list[Any]:
+    """Rows as the driver's way of marking parameters needs them; the parameter p3 is the fourth value."""
+    order = getattr(compiled, "positiontup", None)
+    if order is None:
+        return [{f"p{place}": value for place, value in enumerate(row)} for row in rows]
+    places = [int(name[1:]) for name in order]
+    if places == list(range(len(places))):
+        return list(rows)
+    return [tuple([row[place] for place in places]) for row in rows]
 
 
 def _write_or_split(
@@ -110,7 +124,7 @@ def _binds(names: Iterable[str]) -> dict[str, sa.BindParameter[Any]]:
     return {name: sa.bindparam(f"p{place}", type_=Raw()) for place, name in enumerate(names)}
 
 
-def _upsert(dialect: str, source: sa.TableClause, names: tuple[str, ...], key: tuple[str, ...]) -> sa.Executable:
+def _upsert(dialect: str, source: sa.TableClause, names: tuple[str, ...], key: tuple[str, ...]) -> sa.UpdateBase:
     others = [name for name in names if name not in key]
     if dialect == "mariadb":
         statement = mysql.insert(source).values(_binds(names))

@@ -114,18 +114,18 @@ class IdentityMap:
         mapped = rows
         for link in table.links:
             keys = rows.tuples(link.columns)
+            distinct = {key for key in set(keys) if None not in key}
             known = self._keys.setdefault((link.parent, link.parent_columns), {})
-            unknown = {key for key in keys if key not in known and None not in key}
-            if unknown:
+            if unknown := distinct - known.keys():
                 self._ensure(link, unknown)
-            columns = list(
-                zip(*(known.get(key, key if None in key else (None,) * len(key)) for key in keys), strict=True)
-            )
-            for name, values in zip(link.columns, columns, strict=True):
+            central = {key: known.get(key, (None,) * len(key)) for key in distinct}
+            for name, values in zip(
+                link.columns, zip(*(central.get(key, key) for key in keys), strict=True), strict=True
+            ):
                 mapped = mapped.with_column(name, list(values))
-            if unknown:
+            if unknown := distinct - known.keys():
                 for i, key in enumerate(keys):
-                    if None not in key and key not in known:
+                    if key in unknown:
                         missing.setdefault(i, []).append(link)
         return Mapped(rows=mapped, missing=missing)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from pusher.wire.fingerprint import moment
+from pusher.wire.fingerprint import moment, whole_moments
 from pusher.wire.tables import Column, Kind
 
 _Converter = Callable[[str, Column, Any], Any]
@@ -24,6 +24,8 @@ class Unstorable(ValueError):
 
 def to_parameters(dialect: str, column: Column, values: list[Any]) -> tuple[list[Any], dict[int, str]]:
     """The values to bind, and for each index that cannot be stored the reason (its value is then None)."""
+    if column.kind is Kind.DATETIME and set(map(type, values)) == {str} and (raw := whole_moments(values)):
+        return _plain_datetimes(dialect, raw), {}
     convert = _CONVERTERS[column.kind]
     unchanged = _UNCHANGED.get(column.kind)
     if unchanged is not None and set(map(type, values)) <= unchanged and _fits(dialect, column, values):
@@ -36,6 +38,14 @@ def to_parameters(dialect: str, column: Column, values: list[Any]) -> tuple[list
             parameters.append(None)
             refused[index] = f"{column.name}: {error}"
     return parameters, refused
+
+
+def _plain_datetimes(dialect: str, raw: list[bytes]) -> list[Any]:
+    """Datetimes without a fraction, all in one pass."""
+    text = b"\n".join(raw).decode()
+    if dialect == "sqlite":
+        text = text.replace("T", " ").replace("\n", ".000000\n") + ".000000"
+    return text.split("\n")
 
 
 _UNCHANGED = {

@@ -58,6 +58,10 @@ def row_hashes(columns: Iterable[Column], rows: RowSet) -> list[bytes]:
 
 def canonical(column: Column, values: list[Any]) -> list[bytes]:
     """The canonical bytes of each plain value as `column` holds it; every form tells its own end."""
+    encode_all = _WHOLE.get((column.kind, frozenset(map(type, values))))
+    encoded = encode_all(values) if encode_all else None
+    if encoded is not None:
+        return encoded
     encode = _ENCODERS[column.kind]
     return [_NULL if value is None else encode(column, value) for value in values]
 
@@ -169,6 +173,46 @@ def moment(column: Column, text: str) -> str:
 def _utc(text: str) -> str:
     era = " BC" if text.endswith(" BC") else ""
     return text.removesuffix(era).removesuffix("+00:00").removesuffix("Z") + era
+
+
+# --- whole columns of one type, the same bytes as value by value but several times as fast
+
+
+def _whole_integers(values: list[Any]) -> list[bytes] | None:
+    try:
+        return [_pack_int(b"i", value) for value in values]
+    except struct.error:
+        return None  # beyond 64 bits
+
+
+def _whole_floats(values: list[Any]) -> list[bytes] | None:
+    return None if any(value != value for value in values) else [_pack_float(b"f", value + 0.0) for value in values]
+
+
+def whole_moments(values: list[Any]) -> list[bytes] | None:
+    """The UTF-8 of datetimes that are canonical as they stand: T, no fraction, no zone; None if some are not."""
+    joined = "\n".join(values)
+    if not joined.isascii() or any(sign in joined for sign in " .+Z") or joined.count("T") != len(values):
+        return None
+    raw = joined.encode()
+    split = raw.split(b"\n")
+    width = len("2013-05-01T12:00:00")
+    return split if len(split) == len(values) and set(map(len, split)) == {width} else None
+
+
+def _whole_moments(values: list[Any]) -> list[bytes] | None:
+    raw = whole_moments(values)
+    if raw is None:
+        return None
+    head = _pack_length(b"t", len(raw[0]))
+    return [head + each for each in raw]
+
+
+_WHOLE: dict[tuple[Kind, frozenset[type]], Callable[[list[Any]], list[bytes] | None]] = {
+    (Kind.INTEGER, frozenset((int,))): _whole_integers,
+    (Kind.FLOAT, frozenset((float,))): _whole_floats,
+    (Kind.DATETIME, frozenset((str,))): _whole_moments,
+}
 
 
 def _encode_json(_column: Column, value: Any) -> bytes:
