@@ -1,0 +1,111 @@
+"""A stage for tests of the whole: sites with a configuration of their own, and a real central service."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import requests
+from pusher.central.migrate import upgrade
+from pusher.central.tokens import new_token
+from pusher.daemon import cycle
+from pusher.job import NoProgress, Outcome
+from pusher.schema.engine import open_engine
+
+from tests.servers import free_port
+
+_START_SECONDS = 30
+_CONFIG = """\
+; what the operator wrote
+[general]
+site = {site}        ; our name at central
+localurl = {localurl}
+pushlimit = {pushlimit}
+
+[locations]
+central = 1
+
+[central]
+resturl = {resturl}
+token = file:token
+lastupdate = None    ; written by pusher
+{extra}"""
+
+
+class CentralService:
+    """`pusher serve` as a process of its own, on one port for all its lives.
+
+    `prepare`: migrate both branches first; without, the database must be prepared by the test.
+    """
+
+    def __init__(self, db: str, *, prepare: bool = True) -> None:
+        self.db = db
+        self.port = free_port()
+        self.resturl = f"http://127.0.0.1:{self.port}/rest/"
+        self._process: subprocess.Popen[bytes] | None = None
+        if prepare:
+            upgrade(open_engine(db, create=True))
+
+    def __enter__(self) -> CentralService:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "pusher.cli.main", "serve", "--db", "env:TEST_DB", "--port", str(self.port)]
+        self._process = subprocess.Popen(command, env={**os.environ, "TEST_DB": self.db}, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                if requests.get(self.resturl.replace("/rest/", "/live"), timeout=5).ok:
+                    return
+            except requests.ConnectionError:
+                time.sleep(0.05)
+        raise AssertionError("the central service did not start")
+
+    def kill(self) -> None:
+        """SIGKILL: it has no time for a last word."""
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def kill_after(self, seconds: float) -> threading.Timer:
+        timer = threading.Timer(seconds, self.kill)
+        timer.start()
+        return timer
+
+    def token(self, site: str, scope: str = "push") -> str:
+        return new_token(open_engine(self.db), site, scope)
+
+
+def write_config(
+    folder: Path, site: str, localurl: str, resturl: str, token: str, *, pushlimit: int = 20000, extra: str = ""
+) -> Path:
+    """A synchronise.conf with its token beside it; `extra`: further sections."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "token").write_text(token)
+    path = folder / "synchronise.conf"
+    path.write_text(_CONFIG.format(site=site, localurl=localurl, resturl=resturl, pushlimit=pushlimit, extra=extra))
+    path.chmod(0o600)
+    return path
+
+
+def push(path: Path) -> Outcome:
+    """One cycle of the only location of a configuration, whatever comes of it."""
+    (outcome,) = cycle(path, [], NoProgress())
+    return outcome
+
+
+def push_all(path: Path) -> Outcome:
+    """One cycle that must end well."""
+    outcome = push(path)
+    assert outcome.error is None, outcome.error
+    assert not [(entry.table, entry.stopped) for entry in outcome.tables if entry.stopped]
+    return outcome
