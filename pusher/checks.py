@@ -11,8 +11,7 @@ from pusher.daemon import chosen
 from pusher.errors import PusherError
 from pusher.ledger import Ledger
 from pusher.push.pusher import PushJob, skew_seconds
-from pusher.push.source import Source
-from pusher.schema.engine import open_engine
+from pusher.push.source import Source, open_source
 from pusher.schema.guess import Role
 from pusher.schema.plan import unknown_tables
 from pusher.transport.reach import reach
@@ -39,16 +38,19 @@ def run_checks(path: Path, names: Sequence[str]) -> Iterator[Finding]:
         return
     yield Finding(what="configuration", detail=f"{path}: site {settings.general.site}, {len(locations)} locations on")
     try:
-        source = Source(open_engine(settings.general.localurl.reveal()))
-        schema = source.schema()
+        with open_source(settings) as source:
+            yield from _check_database(path, settings, source)
+            for location in locations:
+                yield from _check_location(settings, location, source)
     except PusherError as error:
         yield from _faults("local database", error)
-        return
+
+
+def _check_database(path: Path, settings: Settings, source: Source) -> Iterator[Finding]:
+    schema = source.schema()
     yield Finding(what="local database", detail=f"{len(schema.tables)} tables in {source.dialect}")
     for fault in unknown_tables(schema, settings.tables):
         yield Finding(what="configuration", detail=f"{path}: {fault}", exit_code=2)
-    for location in locations:
-        yield from _check_location(settings, location, source)
 
 
 def _check_location(settings: Settings, location: Location, source: Source) -> Iterator[Finding]:

@@ -21,8 +21,7 @@ from pusher.job import Outcome, Progress
 from pusher.ledger import Ledger
 from pusher.log import event
 from pusher.push.pusher import PushJob
-from pusher.push.source import Source
-from pusher.schema.engine import open_engine
+from pusher.push.source import Source, open_source
 from pusher.transport.reach import reach
 
 log = logging.getLogger(__name__)
@@ -76,8 +75,10 @@ def cycle(path: Path, names: Sequence[str], progress: Progress) -> list[Outcome]
     """
     settings = load(path)
     locations = chosen(settings, names)
-    source = Source(open_engine(settings.general.localurl.reveal()))
-    with ThreadPoolExecutor(max_workers=len(locations), thread_name_prefix="location") as pool:
+    with (
+        open_source(settings) as source,
+        ThreadPoolExecutor(max_workers=len(locations), thread_name_prefix="location") as pool,
+    ):
         return list(pool.map(lambda location: _run(settings, location, source, progress), locations))
 
 

@@ -8,7 +8,8 @@ from typing import Protocol
 
 @dataclass(kw_only=True)
 class TableOutcome:
-    """One table in one run. `pending`: rows that still wait at the site, None if not counted."""
+    """One table in one run. `created_here`: rows that came down from central. `pending`: rows that still wait
+    at the site, None if not counted."""
 
     table: str
     role: str
@@ -16,6 +17,7 @@ class TableOutcome:
     stored: int = 0
     created: int = 0
     updated: int = 0
+    created_here: int = 0
     held: int = 0
     pending: int | None = None
     upto: str | None = None

@@ -28,6 +28,9 @@ create table identity (
     location text, table_name text, local_key text, central_key text not null, row_hash text not null,
     primary key (location, table_name, local_key)
 ) without rowid;
+create table entity (
+    location text, table_name text, digest text not null, primary key (location, table_name)
+) without rowid;
 create table held (
     id integer primary key, location text not null, table_name text not null, local_key text not null,
     reason text not null, since text not null, unique (location, table_name, local_key)
@@ -154,7 +157,7 @@ class Ledger:
         epoch = uuid.uuid4().hex
         with self._change():
             self._db.execute("delete from checkpoint where location = ?", (location,))
-            self._db.execute("delete from identity where location = ?", (location,))
+            self._forget(location)
             self._db.execute("update location set epoch = ?, marker = null where name = ?", (epoch, location))
         return epoch
 
@@ -171,7 +174,20 @@ class Ledger:
 
     def forget_identities(self, location: str) -> None:
         with self._change():
-            self._db.execute("delete from identity where location = ?", (location,))
+            self._forget(location)
+
+    def _forget(self, location: str) -> None:
+        for table in ("identity", "entity"):
+            self._db.execute(f"delete from {table} where location = ?", (location,))
+
+    def digests(self, location: str) -> dict[str, str]:
+        """Of what central last had of the entities that come down."""
+        query = "select table_name, digest from entity where location = ?"
+        return dict(self._db.execute(query, (location,)).fetchall())
+
+    def note_digest(self, location: str, table: str, digest: str) -> None:
+        with self._change():
+            self._db.execute("insert or replace into entity values (?, ?, ?)", (location, table, digest))
 
     # --- what is held, and what was run
 

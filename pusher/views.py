@@ -14,8 +14,7 @@ from pusher.daemon import chosen
 from pusher.errors import Unreachable
 from pusher.ledger import Ledger
 from pusher.push.pusher import PushJob
-from pusher.push.source import Source, moment_of
-from pusher.schema.engine import open_engine
+from pusher.push.source import Source, moment_of, open_source
 from pusher.schema.guess import Role
 from pusher.schema.plan import Plan, TablePlan, make_plan
 from pusher.transport.reach import reach
@@ -69,11 +68,14 @@ def table_views(path: Path, name: str | None) -> list[TableView]:
     """
     settings = load(path)
     location = chosen(settings, [name] if name else [])[0]
-    source = Source(open_engine(settings.general.localurl.reveal()))
-    with Ledger(settings.general.state) as ledger, reach(location) as central:
+    with (
+        open_source(settings) as source,
+        Ledger(settings.general.state) as ledger,
+        reach(location) as central,
+    ):
         meeting = PushJob(settings, location, source, central, ledger).meet()
         checkpoints = ledger.checkpoints(location.name)
-    return [_table_view(table, source, checkpoints) for table in meeting.plan.tables]
+        return [_table_view(table, source, checkpoints) for table in meeting.plan.tables]
 
 
 def _table_view(table: TablePlan, source: Source, checkpoints: Mapping[str, tuple[object, ...]]) -> TableView:
@@ -115,7 +117,8 @@ def _location_view(settings: Settings, location: Location, ledger: Ledger) -> Lo
     schema = ledger.location(location.name).schema
     if location.on and schema:
         try:
-            tables = _table_statuses(settings, location.name, schema, ledger)
+            with open_source(settings) as source:
+                tables = _table_statuses(settings, location.name, schema, source, ledger)
         except Unreachable as reason:
             error = str(reason)
     return LocationView(
@@ -129,8 +132,9 @@ def _location_view(settings: Settings, location: Location, ledger: Ledger) -> Lo
     )
 
 
-def _table_statuses(settings: Settings, location: str, schema: bytes, ledger: Ledger) -> list[TableStatus]:
-    source = Source(open_engine(settings.general.localurl.reveal()))
+def _table_statuses(
+    settings: Settings, location: str, schema: bytes, source: Source, ledger: Ledger
+) -> list[TableStatus]:
     central = Schema(dialect="", tables=msgspec.json.decode(schema, type=tuple[Table, ...]))
     plan: Plan = make_plan(source.schema(), central, settings.tables)
     checkpoints, held = ledger.checkpoints(location), ledger.held(location)

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 import requests
+
 from pusher.central.migrate import upgrade
 from pusher.central.tokens import new_token
 from pusher.daemon import cycle
 from pusher.job import NoProgress, Outcome
-from pusher.schema.engine import open_engine
-
+from pusher.schema.engine import opened
 from tests.servers import free_port
 
 _START_SECONDS = 30
@@ -48,7 +48,8 @@ class CentralService:
         self.resturl = f"http://127.0.0.1:{self.port}/rest/"
         self._process: subprocess.Popen[bytes] | None = None
         if prepare:
-            upgrade(open_engine(db, create=True))
+            with opened(db, create=True) as engine:
+                upgrade(engine)
 
     def __enter__(self) -> CentralService:
         self.start()
@@ -82,7 +83,8 @@ class CentralService:
         return timer
 
     def token(self, site: str, scope: str = "push") -> str:
-        return new_token(open_engine(self.db), site, scope)
+        with opened(self.db) as engine:
+            return new_token(engine, site, scope)
 
 
 def write_config(

@@ -85,6 +85,10 @@ class IdentityMap:
             table, rows = self._unfinished.pop()
             self._send(table, rows)
 
+    def local_keys(self, link: Link) -> dict[Key, Key]:
+        """Central's values of a link's parent columns → the site's own, as far as they are known."""
+        return {central: local for local, central in self._keys.get((link.parent, link.parent_columns), {}).items()}
+
     def take_held(self, table: str) -> list[tuple[str, str]]:
         """The rows of `table` that could not be mapped or were refused since the last call: (local key, reason)."""
         return self._held.pop(table, [])

@@ -11,16 +11,15 @@ import msgspec
 
 import pusher
 from pusher.config import Location, Settings
-from pusher.errors import MappingConflict, PusherError, SchemaMismatch
+from pusher.errors import PusherError
 from pusher.job import Outcome, Progress
 from pusher.ledger import Ledger, LocationState
-from pusher.push.identity import IdentityMap
-from pusher.push.marker import Marker
+from pusher.push.cycle import Cycle
 from pusher.push.source import Source
 from pusher.push.start import decide
-from pusher.push.streams import Position, Streams
+from pusher.push.streams import Position
 from pusher.schema.guess import Role
-from pusher.schema.plan import Plan, TablePlan, make_plan
+from pusher.schema.plan import Plan, make_plan
 from pusher.transport.central import Central
 from pusher.wire import PROTOCOL
 from pusher.wire.messages import Hello, Report, TableReport, Welcome
@@ -104,62 +103,18 @@ class PushJob:
             pending = self._source.pending(position.table, position.cursor)
             position.drained = pending == 0
             progress.expect(name, pending)
-        marker = Marker(self._settings.path, self.location, self._ledger)
-        identities = IdentityMap(
-            outcome, self._settings.general.site, meeting.plan, self._source, self._central, self._ledger
-        )
-        streams = Streams(
+        Cycle(
             outcome=outcome,
-            site=self._settings.general.site,
-            epoch=state.epoch,
-            batch_rows=self._settings.general.pushlimit,
+            settings=self._settings,
+            state=state,
+            plan=meeting.plan,
+            positions=positions,
             source=self._source,
             central=self._central,
             ledger=self._ledger,
-            identities=identities,
             progress=progress,
-            acknowledged=lambda: marker.follow(positions.values()),
-        )
-        try:
-            self._send_tables(meeting.plan, identities, streams, positions, state.marker, outcome)
-        finally:
-            marker.follow(positions.values(), at_once=True)
+        ).run()
         self._report(outcome, positions)
-
-    def _send_tables(
-        self,
-        plan: Plan,
-        identities: IdentityMap,
-        streams: Streams,
-        positions: dict[str, Position],
-        since: str | None,
-        outcome: Outcome,
-    ) -> None:
-        """Parents first. A table that cannot go on stops alone, and with it what refers to it."""
-        stopped = {table.name for table in plan.stopped}
-        for table in plan.working:
-            entry = outcome.table(table.name, table.role)
-            parent = next((link.parent for link in table.links if link.parent in stopped), None)
-            try:
-                if parent:
-                    raise SchemaMismatch(f"it refers to {parent}, which is stopped")
-                if table.role is Role.STREAM:
-                    if not positions[table.name].drained:
-                        streams.send(positions[table.name])
-                else:
-                    identities.send_entities(table, since)
-            except (SchemaMismatch, MappingConflict) as reason:
-                entry.stopped = str(reason)
-                stopped.add(table.name)
-            entry.held += self._keep_held(identities, table)
-        identities.finish()
-
-    def _keep_held(self, identities: IdentityMap, table: TablePlan) -> int:
-        held = identities.take_held(table.name)
-        if held:
-            now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-            self._ledger.hold(self.location, table.name, held, now)
-        return len(held)
 
     def _begin(self, meeting: Meeting, outcome: Outcome) -> dict[str, Position]:
         """The positions to go on from, noted in the ledger before anything is sent."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from pusher.schema.engine import reaching
+from pusher.config import Settings
+from pusher.schema.engine import opened, reaching, writing
 from pusher.schema.plan import TablePlan
 from pusher.schema.reading import Select, raw_table, read_by_key, read_raw, to_plain
 from pusher.schema.reflect import dialect_name, reflect
@@ -30,6 +32,13 @@ class Page:
     last: Cursor
 
 
+@contextmanager
+def open_source(settings: Settings) -> Iterator[Source]:
+    """The site's database, as long as it is needed. Raises Unreachable or ConfigError."""
+    with opened(settings.general.localurl.reveal()) as engine:
+        yield Source(engine)
+
+
 class Source:
     """Every method raises Unreachable if the site's database is not there."""
 
@@ -39,6 +48,12 @@ class Source:
 
     def schema(self) -> Schema:
         return reflect(self._engine, _WHAT)
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """One transaction on the site's database that may write: only entities that come down do."""
+        with reaching(_WHAT), writing(self._engine).begin() as connection:
+            yield connection
 
     def page(self, plan: TablePlan, after: Cursor | None, limit: int) -> Page | None:
         """The next rows of a stream, at most `limit`; None if there are none."""

@@ -63,6 +63,16 @@ def open_engine(text: str, *, create: bool = False) -> Engine:
     return engine
 
 
+@contextmanager
+def opened(text: str, *, create: bool = False) -> Iterator[Engine]:
+    """`open_engine`, its connections closed at the end."""
+    engine = open_engine(text, create=create)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def _open_sqlite(url: URL, create: bool) -> Engine:
     path = url.database
     if path and path != ":memory:" and not create and not Path(path).exists():

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+
 from models import Base
 from pusher.datagen import Datagen
-from pusher.schema.engine import open_engine
-
+from pusher.schema.engine import opened
 from tests.conftest import NewDatabase
 from tests.stage import CentralService, push_all, write_config
 
@@ -25,13 +25,13 @@ _MEANING = sa.text(
 
 def meanings(url: str) -> Counter[tuple[object, ...]]:
     quote = "`" if url.startswith("mysql") else '"'
-    with open_engine(url).connect() as connection:
+    with opened(url) as engine, engine.connect() as connection:
         rows = connection.execute(sa.text(_MEANING.format(q=quote)))
         return Counter(tuple(str(value) for value in row) for row in rows)
 
 
 def ids(url: str, table: str) -> set[int]:
-    with open_engine(url).connect() as connection:
+    with opened(url) as engine, engine.connect() as connection:
         return set(connection.scalars(sa.select(Base.metadata.tables[table].c.id)))
 
 
@@ -45,9 +45,9 @@ def test_overlapping_ids_keep_their_meaning(dialect: str, new_database: NewDatab
     urls = {}
     for site, datagen in sites.items():
         urls[site] = new_database(dialect)
-        engine = open_engine(urls[site])
-        Base.metadata.create_all(engine)
-        datagen.bulk(engine, 3000)
+        with opened(urls[site]) as engine:
+            Base.metadata.create_all(engine)
+            datagen.bulk(engine, 3000)
     assert ids(urls["north"], "House") == ids(urls["south"], "House") == {1}
     assert ids(urls["north"], "Location") & ids(urls["south"], "Location")
     with CentralService(central) as service:
