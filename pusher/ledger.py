@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from pusher.errors import PusherError
+from pusher.errors import ConfigError, PusherError
 
 _VERSION = 1
 _BUSY_SECONDS = 30
@@ -56,6 +59,17 @@ on conflict (location, table_name, local_key) do update set reason = excluded.re
 _FORGET_RUNS = "delete from run where location = ? and id <= (select max(id) from run where location = ?) - ?"
 
 
+def prepare_state(state: Path) -> None:
+    """Makes the state folder, for nobody else to read. Raises ConfigError if it cannot be used."""
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.access(state, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        reason = "a file of this name is there" if isinstance(error, FileExistsError) else error.strerror
+        raise ConfigError([f"the state folder {state} cannot be used: {reason}; correct state in [general]"]) from error
+
+
 @dataclass(frozen=True, kw_only=True)
 class LocationState:
     """`marker`: what pusher last wrote as `lastupdate`. The rest is what it last learnt of central."""
@@ -79,16 +93,31 @@ class Ledger:
     """One connection; give each thread its own. Every change is on disk before a method returns."""
 
     def __init__(self, state: Path) -> None:
-        """Raises PusherError if the folder or the file cannot be used."""
+        """Raises ConfigError if the folder cannot be used, PusherError if the file is of a newer pusher."""
         self._path = state / "ledger.db"
-        try:
-            state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        prepare_state(state)
+        with self._reaching():
             self._db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
-            self._db.execute("pragma journal_mode = wal")
-            self._db.execute("pragma synchronous = full")
-            self._create()
-        except (OSError, sqlite3.Error) as error:
-            raise PusherError(f"the ledger {self._path} cannot be used: {error}") from error
+        try:
+            with self._reaching():
+                self._write_ahead()
+                self._db.execute("pragma synchronous = full")
+                self._create()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _write_ahead(self) -> None:
+        """SQLite does not wait its turn where several turn a new file to WAL at once."""
+        until = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                self._db.execute("pragma journal_mode = wal")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
 
     def _create(self) -> None:
         with self._change():
@@ -110,14 +139,27 @@ class Ledger:
         self.close()
 
     @contextmanager
-    def _change(self) -> Iterator[None]:
-        self._db.execute("begin immediate")
+    def _reaching(self) -> Iterator[None]:
         try:
             yield
-        except BaseException:
-            self._db.execute("rollback")
-            raise
-        self._db.execute("commit")
+        except sqlite3.Error as error:
+            raise PusherError(f"the ledger {self._path} cannot be used: {error}") from error
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        with self._reaching():
+            self._db.execute("begin immediate")
+            try:
+                yield
+                self._db.execute("commit")
+            except BaseException:
+                if self._db.in_transaction:  # a full disk has SQLite roll back by itself
+                    self._db.execute("rollback")
+                raise
+
+    def _read(self, query: str, *values: object) -> list[Any]:
+        with self._reaching():
+            return self._db.execute(query, values).fetchall()
 
     # --- a location and its checkpoints
 
@@ -134,7 +176,7 @@ class Ledger:
 
     def checkpoints(self, location: str) -> dict[str, tuple[Any, ...]]:
         query = "select table_name, cursor from checkpoint where location = ? and cursor is not null"
-        return {table: tuple(msgspec.json.decode(cursor)) for table, cursor in self._db.execute(query, (location,))}
+        return {table: tuple(msgspec.json.decode(cursor)) for table, cursor in self._read(query, location)}
 
     def advance(self, location: str, table: str, cursor: tuple[Any, ...]) -> None:
         with self._change():
@@ -165,7 +207,7 @@ class Ledger:
 
     def identities(self, location: str, table: str) -> dict[str, tuple[str, str]]:
         """Local key → (central key, hash of the row as it was sent), keys as JSON arrays."""
-        rows = self._db.execute(_READ_IDENTITIES, (location, table))
+        rows = self._read(_READ_IDENTITIES, location, table)
         return {local_key: (central_key, row_hash) for local_key, central_key, row_hash in rows}
 
     def note_identities(self, location: str, table: str, noted: Iterable[tuple[str, str, str]]) -> None:
@@ -183,7 +225,7 @@ class Ledger:
     def digests(self, location: str) -> dict[str, str]:
         """Of what central last had of the entities that come down."""
         query = "select table_name, digest from entity where location = ?"
-        return dict(self._db.execute(query, (location,)).fetchall())
+        return dict(self._read(query, location))
 
     def note_digest(self, location: str, table: str, digest: str) -> None:
         with self._change():
@@ -198,11 +240,11 @@ class Ledger:
 
     def held(self, location: str) -> dict[str, int]:
         query = "select table_name, count(*) from held where location = ? group by table_name"
-        return dict(self._db.execute(query, (location,)).fetchall())
+        return dict(self._read(query, location))
 
     def held_reasons(self, location: str, table: str, limit: int) -> list[tuple[str, str]]:
         query = "select local_key, reason from held where location = ? and table_name = ? order by id limit ?"
-        return self._db.execute(query, (location, table, limit)).fetchall()
+        return self._read(query, location, table, limit)
 
     def release(self, location: str, table: str, local_keys: Iterable[str]) -> None:
         """No longer holds rows that central has taken since."""
@@ -219,7 +261,8 @@ class Ledger:
     def last_run(self, location: str, *, successful: bool = False) -> Run | None:
         wanted = "and exit_code = 0" if successful else ""
         query = f"select started, seconds, exit_code, outcome from run where location = ? {wanted} order by id desc"
-        row = self._db.execute(query + " limit 1", (location,)).fetchone()
-        if row is None:
+        rows = self._read(query + " limit 1", location)
+        if not rows:
             return None
+        row = rows[0]
         return Run(started=row[0], seconds=row[1], exit_code=row[2], outcome=msgspec.json.decode(row[3]))

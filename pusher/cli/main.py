@@ -16,6 +16,7 @@ from pusher.errors import PusherError
 app = typer.Typer(
     help="Pushes a collection site's database to a central one, exactly once, and lets anybody check that it did.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -1,0 +1,90 @@
+"""The documents say what the program does: every command, option and key is in them, and the README's steps run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from pusher.cli.main import app
+from pusher.config import documented_keys
+from tests.servers import free_port
+
+_ROOT = Path(__file__).parents[2]
+
+
+def _commands(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if hasattr(command, "commands"):
+        for each, sub in command.commands.items():
+            yield from _commands(sub, f"{name} {each}".strip())
+    else:
+        yield name, command
+
+
+@pytest.fixture(scope="module")
+def command() -> Any:
+    return typer.main.get_command(app)
+
+
+def test_every_command_and_option_is_documented(command: Any) -> None:
+    text = (_ROOT / "docs/commands.md").read_text()
+    commands = list(_commands(command))
+    assert len(commands) >= 13
+    for name, each in commands:
+        assert re.search(rf"`(pusher )?{name}\b", text), name
+        for parameter in each.params:
+            for option in parameter.opts:
+                assert not option.startswith("--") or option == "--help" or option in text, f"{name} {option}"
+
+
+def test_every_key_is_documented_with_its_default() -> None:
+    text = (_ROOT / "docs/configuration.md").read_text()
+    for section, keys in documented_keys().items():
+        for key in keys:
+            assert re.search(rf"^\| `{key.name}` \|", text, re.MULTILINE), f"[{section}] {key.name}"
+
+
+def test_no_key_is_documented_that_does_not_exist() -> None:
+    text = (_ROOT / "docs/configuration.md").read_text()
+    known = {key.name for keys in documented_keys().values() for key in keys}
+    assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == known
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in (_ROOT / "README.md", *(_ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_first_steps_of_the_readme_run(tmp_path: Path) -> None:
+    readme = (_ROOT / "README.md").read_text()
+    (steps,) = re.findall(r"<!-- runs in tests/docs -->\n```sh\n(.*?)```", readme, re.DOTALL)
+    steps = steps.replace("6543", str(free_port()))
+    # The service takes a moment to listen, which a person does not notice.
+    script = "set -eu\ntrap 'kill %1' EXIT\n" + steps.replace("&\n", "&\nsleep 3\n", 1)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name, target in (("pusher", "-m pusher.cli.main"), ("datagen.py", str(_ROOT / "scripts/datagen.py"))):
+        (tools / name).write_text(f'#!/bin/sh\nexec {sys.executable} {target} "$@"\n')
+        (tools / name).chmod(0o755)
+    folder = tmp_path / "site"
+    folder.mkdir()
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Push Address" in done.stdout
+    assert re.search(r"Reading +stream +10,000 +10,000", done.stdout)
