@@ -37,13 +37,22 @@ def run_checks(path: Path, names: Sequence[str]) -> Iterator[Finding]:
         yield from _faults("configuration", error)
         return
     yield Finding(what="configuration", detail=f"{path}: site {settings.general.site}, {len(locations)} locations on")
+    faults = list(_check_state(settings.general.state))
+    yield from faults or [Finding(what="state folder", detail=str(settings.general.state))]
     try:
         with open_source(settings) as source:
             yield from _check_database(path, settings, source)
-            for location in locations:
+            for location in [] if faults else locations:
                 yield from _check_location(settings, location, source)
     except PusherError as error:
         yield from _faults("local database", error)
+
+
+def _check_state(state: Path) -> Iterator[Finding]:
+    try:
+        Ledger(state).close()
+    except PusherError as error:
+        yield from _faults("state folder", error)
 
 
 def _check_database(path: Path, settings: Settings, source: Source) -> Iterator[Finding]:
@@ -66,7 +75,8 @@ def _check_location(settings: Settings, location: Location, source: Source) -> I
     slow = f"the clocks differ by {skew:.0f} s; set the site's clock"
     yield Finding(what=location.name, detail=slow if abs(skew) > _SKEW_WORTH_A_WORD_SECONDS else "the clocks agree")
     for table in plan.stopped:
-        yield Finding(what=location.name, detail=f"table {table.name}: {table.stopped}", exit_code=1)
+        remedy = "" if table.central else f"; make it there, or write role = ignore in [table {table.name}]"
+        yield Finding(what=location.name, detail=f"table {table.name}: {table.stopped}{remedy}", exit_code=1)
     for table in plan.working:
         if table.only_here:
             columns = ", ".join(table.only_here)

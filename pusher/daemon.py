@@ -7,7 +7,7 @@ import fcntl
 import logging
 import os
 import signal
-import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ import msgspec
 from pusher.config import Location, Settings, load
 from pusher.errors import AlreadyRunning, ConfigError, PusherError, UsageError
 from pusher.job import Outcome, Progress
-from pusher.ledger import Ledger
+from pusher.ledger import Ledger, prepare_state
 from pusher.log import event
 from pusher.push.pusher import PushJob
 from pusher.push.source import Source, open_source
@@ -26,18 +26,21 @@ from pusher.transport.reach import reach
 
 log = logging.getLogger(__name__)
 
+_STOP_SECONDS = 7  # systemd and an impatient operator wait longer
+_TICK_SECONDS = 0.2
+
 
 @contextmanager
 def only_instance(state: Path) -> Iterator[None]:
     """Holds the state folder for this process; the system lets go of it however the process ends.
 
-    Raises AlreadyRunning, naming the other process.
+    Raises AlreadyRunning, naming the other process; ConfigError if the folder cannot be used.
     """
+    prepare_state(state)
     try:
-        state.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise PusherError(f"the state folder {state} cannot be used: {error.strerror}") from error
+        raise ConfigError([f"{state / 'lock'} cannot be used: {error.strerror}; remove it, or correct it"]) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -57,7 +60,7 @@ def chosen(settings: Settings, names: Sequence[str]) -> list[Location]:
     Raises UsageError if one is unknown or off, ConfigError if there is nothing to do.
     """
     if names:
-        locations = [settings.location(name) for name in names]
+        locations = [settings.location(name) for name in dict.fromkeys(names)]
         for location in locations:
             if not location.on:
                 raise UsageError(f'location "{location.name}" is switched off; set {location.name} = 1 in [locations]')
@@ -104,23 +107,74 @@ def _run(settings: Settings, location: Location, source: Source, progress: Progr
     return outcome
 
 
+class _Signals:
+    """SIGTERM and SIGINT end a run at the next batch, or after a while wherever it stands; SIGHUP wakes a sleeper.
+
+    Whatever is cut short is repeated by the next run and does no harm. The handlers set plain flags: they
+    interrupt this very thread, so taking a lock there that it holds would stop both for ever.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        self.stop = False
+        self._wake = False
+        self._exit_code = exit_code
+        handlers = {
+            signal.SIGTERM: self._on_stop,
+            signal.SIGINT: self._on_stop,
+            signal.SIGHUP: self._on_wake,
+            signal.SIGALRM: self._on_end,
+        }
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+    def _on_stop(self, _number: int, _frame: object) -> None:
+        self.stop = True
+        signal.alarm(_STOP_SECONDS)
+
+    def _on_wake(self, _number: int, _frame: object) -> None:
+        self._wake = True
+
+    def _on_end(self, _number: int, _frame: object) -> None:
+        os._exit(self._exit_code)
+
+    def sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not (self.stop or self._wake) and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _TICK_SECONDS))
+        self._wake = False
+
+
+class _UntilStopped:
+    """Passes progress on, and ends the run behind an acknowledged batch when a signal came."""
+
+    def __init__(self, progress: Progress, signals: _Signals) -> None:
+        self._progress = progress
+        self._signals = signals
+
+    def expect(self, table: str, rows: int) -> None:
+        self._progress.expect(table, rows)
+
+    def advance(self, table: str, rows: int) -> None:
+        self._progress.advance(table, rows)
+        if self._signals.stop:
+            raise PusherError("stopped by a signal; the next run goes on from here")
+
+
+def run_once(path: Path, names: Sequence[str], progress: Progress) -> list[Outcome]:
+    """One cycle, which a signal ends early. Raises what `cycle` raises."""
+    return cycle(path, names, _UntilStopped(progress, _Signals(PusherError.exit_code)))
+
+
 def run_forever(path: Path, names: Sequence[str], progress: Progress, ended: Callable[[list[Outcome]], None]) -> None:
-    """A cycle, then sleep, until SIGTERM or SIGINT, which let the cycle under way end. SIGHUP starts one at once."""
-    wake, stop = threading.Event(), threading.Event()
-
-    def on_signal(number: int, _frame: object) -> None:
-        if number != signal.SIGHUP:
-            stop.set()
-        wake.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, on_signal)
-    while not stop.is_set():
+    """A cycle, then sleep, until SIGTERM or SIGINT. SIGHUP starts a cycle at once."""
+    signals = _Signals(0)
+    while not signals.stop:
         minutes = 1.0
         try:
-            ended(cycle(path, names, progress))
+            ended(cycle(path, names, _UntilStopped(progress, signals)))
             minutes = load(path).general.synctime_minutes
         except PusherError as error:  # an operator may be in the middle of an edit: the next cycle reads again
             log.error(event("cycle_failed", error=error))
-        wake.wait(minutes * 60)
-        wake.clear()
+        except Exception:  # a fault of pusher's own must not leave a site without its daemon
+            log.exception("cycle_failed")
+        signals.sleep(minutes * 60)

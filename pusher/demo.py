@@ -137,18 +137,23 @@ class Demo:
 
         def follow() -> None:
             assert service.stderr is not None
-            for line in service.stderr:
-                match = re.search(r"serves (http://\S+)", line)
-                if match:
-                    found.put(match[1])
-                else:
-                    sys.stderr.write(line)
+            with service.stderr as lines:
+                for line in lines:
+                    match = re.search(r"serves (http://\S+)", line)
+                    if match:
+                        found.put(match[1])
+                    else:
+                        sys.stderr.write(line)
+            found.put("")
 
         threading.Thread(target=follow, daemon=True).start()
         try:
-            return found.get(timeout=_START_SECONDS)
+            address = found.get(timeout=_START_SECONDS)
         except queue.Empty:
             raise PusherError(f"the central service did not start within {_START_SECONDS} s") from None
+        if not address:
+            raise PusherError("the central service ended before it began")
+        return address
 
 
 def _rows(engine: Engine, query: str) -> Counter[tuple[object, ...]]:

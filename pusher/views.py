@@ -80,7 +80,7 @@ def table_views(path: Path, name: str | None) -> list[TableView]:
 
 def _table_view(table: TablePlan, source: Source, checkpoints: Mapping[str, tuple[object, ...]]) -> TableView:
     working = table.role is not Role.IGNORE and not table.stopped
-    why = [f"{table.role}, because {table.role_reason}" if table.role_reason[0] != "b" else "bookkeeping, left alone"]
+    why = [f"{table.role}, because {table.role_reason}"]
     if table.key_reason:
         why.append(f"key {', '.join(table.key) or 'origin'}: {table.key_reason}")
     if working:

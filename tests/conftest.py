@@ -27,9 +27,13 @@ def servers(request: pytest.FixtureRequest) -> Iterator[Callable[[str], Database
         return running[dialect]
 
     yield server
+    failed = request.session.testsfailed > 0
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
     for each in running.values():
-        each.keep_log = request.session.testsfailed > 0
+        each.keep_log = failed
         each.close()
+        if failed and reporter is not None:
+            reporter.write_line(f"\nlog of {each.name}: {each.log}")
 
 
 @pytest.fixture(scope="session")

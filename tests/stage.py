@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import requests
+import sqlalchemy as sa
+import uvicorn
 
+from models import Base
 from pusher.central.migrate import upgrade
 from pusher.central.tokens import new_token
 from pusher.daemon import cycle
 from pusher.job import NoProgress, Outcome
+from pusher.rest.app import make_app
 from pusher.schema.engine import opened
 from tests.servers import free_port
 
 _START_SECONDS = 30
+_OF_CENTRAL = ("Server", "Pushstatus")  # where central notes who pushed
 _CONFIG = """\
 ; what the operator wrote
 [general]
@@ -85,6 +94,51 @@ class CentralService:
     def token(self, site: str, scope: str = "push") -> str:
         with opened(self.db) as engine:
             return new_token(engine, site, scope)
+
+
+@contextmanager
+def serving(db: str) -> Iterator[str]:
+    """The service's application in a thread, over a prepared database: quicker than a process. Gives its resturl."""
+    with opened(db) as engine, socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(make_app(engine), log_level="critical"))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        while not server.started and thread.is_alive():
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}/rest/"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def contents(db: str, extra: Iterable[sa.Table] = ()) -> dict[str, Counter[object]]:
+    """Every row of the domain tables and of `extra`, the numbers of its database replaced by what they stand for.
+
+    Equal on both sides exactly if all arrived, and arrived once. Reads everything: for small databases.
+    """
+    tables = [*Base.metadata.sorted_tables, *extra]
+    meaning: dict[tuple[str, object], object] = {}
+    found: dict[str, Counter[object]] = {}
+    with opened(db) as engine, engine.connect() as connection:
+        for table in tables:
+            found[table.name] = Counter()
+            for row in connection.execute(sa.select(table)).mappings():
+                values = tuple(
+                    (c.name, _meant(c, row[c], meaning)) for c in table.c if c is not table.autoincrement_column
+                )
+                found[table.name][values] += 1
+                if len(table.primary_key) == 1:
+                    meaning[table.name, row[table.primary_key.columns[0]]] = values
+    return {name: rows for name, rows in found.items() if name not in _OF_CENTRAL}
+
+
+def _meant(column: sa.Column[object], value: object, meaning: dict[tuple[str, object], object]) -> object:
+    if value is None or not column.foreign_keys:
+        return value
+    (reference,) = column.foreign_keys
+    return meaning[reference.column.table.name, value]
 
 
 def write_config(

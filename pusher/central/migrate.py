@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -27,6 +28,9 @@ _METADATA = {"bookkeeping": bookkeeping.metadata, "domain": Base.metadata}
 _LOCK_SECONDS = 60
 _LOCK_NUMBER = 7_874_688  # any number will do, as long as every pusher takes the same
 
+# Alembic keeps what it is working on in variables of its modules, so one thread at a time.
+_ALEMBIC = threading.Lock()
+
 # Alembic reports each step at INFO; what an operator needs to know, the caller says.
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
@@ -41,7 +45,8 @@ def upgrade(engine: Engine, *, only_bookkeeping: bool = False) -> None:
         for branch in _branches(only_bookkeeping):
             if revisions[branch] is None:
                 _refuse_foreign(connection, branch)
-            command.upgrade(_config(connection), f"{branch}@head")
+            with _ALEMBIC:
+                command.upgrade(_config(connection), f"{branch}@head")
 
 
 def current(engine: Engine) -> dict[str, str | None]:

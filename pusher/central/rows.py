@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from pusher.central.literals import statements
 from pusher.central.refusals import Fault, fault_of, reason_of
 from pusher.schema.reading import Raw, raw_table, read_by_key
 from pusher.schema.writing import to_parameters
 from pusher.wire.tables import Column, RowSet, Table
 
 Key = tuple[Any, ...]
+_MARKS = re.compile(r" VALUES (\((?:%\(p\d+\)s(?:, )?)+\))")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +76,25 @@ class Target:
 
     def _write(self, statement: sa.UpdateBase, rows: list[Key]) -> dict[int, str]:
         compiled = statement.compile(dialect=self.connection.dialect)
-        bound = _in_order(rows, compiled)
         text = str(compiled)
         refused: dict[int, str] = {}
-        # Handed to the driver as they are: for so many rows, naming each value would cost more than the rest.
-        _write_or_split(self.connection, lambda part: self.connection.exec_driver_sql(text, part), bound, 0, refused)
+        marks = _MARKS.search(text) if self.dialect == "mariadb" else None
+        if marks:
+            # PyMySQL would write the same text, but value by value.
+            head, ending = text[: marks.start(1)], text[marks.end(1) :]
+            order = [int(place) for place in re.findall(r"\d+", marks[1])]
+
+            def write(part: list[Key]) -> None:
+                for each in statements(head, ending, part):
+                    self.connection.exec_driver_sql(each)
+
+            _write_or_split(self.connection, write, _ordered(rows, order), 0, refused)
+        else:
+            # Handed to the driver as they are: for so many rows, naming each value would cost more than the rest.
+            bound = _in_order(rows, compiled)
+            _write_or_split(
+                self.connection, lambda part: self.connection.exec_driver_sql(text, part), bound, 0, refused
+            )
         return refused
 
 
@@ -86,9 +103,13 @@ def _in_order(rows: list[Key], compiled: sa.Compiled) -> list[Any]:
     order = getattr(compiled, "positiontup", None)
     if order is None:
         return [{f"p{place}": value for place, value in enumerate(row)} for row in rows]
-    places = [int(name[1:]) for name in order]
+    return _ordered(rows, [int(name[1:]) for name in order])
+
+
+def _ordered(rows: list[Key], places: list[int]) -> list[Key]:
+    """SQLAlchemy lists columns as the table does, not as the caller."""
     if places == list(range(len(places))):
-        return list(rows)
+        return rows
     return [tuple([row[place] for place in places]) for row in rows]
 
 

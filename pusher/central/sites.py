@@ -69,11 +69,21 @@ def _skew_seconds(clock: str, now: dt.datetime) -> float:
     return (there - now.replace(tzinfo=dt.UTC if there.tzinfo else None)).total_seconds()
 
 
-def checkpoints(connection: sa.Connection, site: str) -> dict[str, Checkpoint]:
-    """How far each table of `site` is stored."""
+def checkpoints(connection: sa.Connection, site: str, epoch: str) -> dict[str, Checkpoint]:
+    """How far each table of `site` is stored; its sequence is that of `epoch`, should it have been here before."""
     table = bookkeeping.checkpoint
     query = sa.select(table.c.table_name, table.c.epoch, table.c.sequence, table.c.cursor).where(table.c.site == site)
-    return {
-        name: Checkpoint(epoch=epoch, sequence=sequence, cursor=tuple(msgspec.json.decode(cursor)) if cursor else None)
-        for name, epoch, sequence, cursor in connection.execute(query)
-    }
+    found = {}
+    for name, last_epoch, sequence, cursor in connection.execute(query).all():
+        if last_epoch != epoch and (earlier := last_sequence(connection, site, epoch, name)):
+            last_epoch, sequence = epoch, earlier
+        position = tuple(msgspec.json.decode(cursor)) if cursor else None
+        found[name] = Checkpoint(epoch=last_epoch, sequence=sequence, cursor=position)
+    return found
+
+
+def last_sequence(connection: sa.Connection, site: str, epoch: str, table: str) -> int:
+    """The last batch of an epoch, 0 if there is none. An epoch comes back if the site's state is restored."""
+    ledger = bookkeeping.batch
+    mine = (ledger.c.site == site, ledger.c.epoch == epoch, ledger.c.table_name == table)
+    return connection.scalar(sa.select(sa.func.max(ledger.c.sequence)).where(*mine)) or 0

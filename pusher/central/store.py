@@ -19,8 +19,8 @@ from pusher.central.pushstatus import write_pushstatus
 from pusher.central.refusals import Fault, fault_of, reason_of
 from pusher.central.resolve import Resolution
 from pusher.central.rows import Target, can_upsert
-from pusher.central.sites import checkpoints, instance_of, lock, note_contact, utc_now
-from pusher.errors import CentralUnreachable, ProtocolError, SchemaMismatch, SequenceConflict
+from pusher.central.sites import checkpoints, instance_of, last_sequence, lock, note_contact, utc_now
+from pusher.errors import CentralUnreachable, ProtocolError, SchemaMismatch, SequenceConflict, Unreachable
 from pusher.schema.engine import writing
 from pusher.schema.reading import read
 from pusher.schema.reflect import dialect_name, reflect, schema_hash
@@ -65,7 +65,10 @@ class Store:
         """Central's own tables, without pusher's; read again when older than two seconds if `fresh`."""
         with self._reflecting:
             if self._schema is None or (fresh and time.monotonic() - self._reflected > _SCHEMA_SECONDS):
-                found = reflect(self._engine, "central's database")
+                try:
+                    found = reflect(self._engine, "central's database")
+                except Unreachable as error:
+                    raise CentralUnreachable(str(error)) from error
                 tables = tuple(table for table in found.tables if not table.name.startswith(_OWN_TABLES))
                 self._schema = Schema(dialect=found.dialect, tables=tables)
                 self._reflected = time.monotonic()
@@ -86,7 +89,7 @@ class Store:
                 dialect=schema.dialect,
                 schema_hash=hash_,
                 tables=None if hello.schema_hash == hash_ else schema.tables,
-                checkpoints=checkpoints(connection, hello.site),
+                checkpoints=checkpoints(connection, hello.site, hello.epoch),
             )
 
         return self._transaction(run)
@@ -94,7 +97,8 @@ class Store:
     def resolve(self, request: Resolve) -> Resolved:
         _check_protocol(request.protocol)
         rows = unpack(request.rows)
-        table = self._table(request.table, rows.names + request.key + request.agree)
+        table = self._table(request.table, rows.names)
+        _check_named(rows, request.key + request.agree)
         if len(request.local_keys) != len(rows):
             raise ProtocolError("there is not one local key for each row")
         _check_key(table, request.key)
@@ -120,7 +124,8 @@ class Store:
         """
         _check_protocol(batch.protocol)
         rows = unpack(batch.rows)
-        table = self._table(batch.table, rows.names + batch.key)
+        table = self._table(batch.table, rows.names)
+        _check_named(rows, batch.key)
         if fingerprint((table.column(name) for name in rows.names), rows) != batch.fingerprint:
             raise ProtocolError(f"batch {batch.sequence} of {batch.table} does not have the fingerprint that it names")
         if batch.origin is not None and len(batch.origin) != len(rows):
@@ -132,6 +137,8 @@ class Store:
     def entities(self, query: EntityQuery) -> EntityRows:
         _check_protocol(query.protocol)
         table = self._table(query.table, query.names)
+        if not query.names:
+            raise ProtocolError("no column is asked for")
         keys = table.primary_key
         names = tuple(dict.fromkeys(keys + query.names))
 
@@ -217,6 +224,8 @@ class Store:
                 with self._reflecting:
                     self._schema = None
                 raise SchemaMismatch(f"central's tables have changed: {reason_of(error)}") from error
+            if fault_of(error) is Fault.ROW:  # of pusher's own tables; others' are refused one by one
+                raise ProtocolError(f"central's database does not take the message: {reason_of(error)}") from error
             raise CentralUnreachable(f"central's database: {reason_of(error)}") from error
 
     def _once(self, run: Callable[[sa.Connection], _T]) -> _T:
@@ -233,6 +242,12 @@ def _check_protocol(protocol: int) -> None:
         )
 
 
+def _check_named(rows: RowSet, names: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in rows.names:
+            raise ProtocolError(f"the rows do not have the column {name!r}, by which they are to be known")
+
+
 def _check_key(table: Table, key: tuple[str, ...]) -> None:
     """Without a key of its own, a row of a table that central does not number could not be told from others."""
     if not key and not any(column.numbered for column in table.columns):
@@ -245,19 +260,23 @@ def _claim(connection: sa.Connection, batch: Batch, table: str) -> Receipt | Non
     mine = (marks.c.site == batch.site, marks.c.table_name == table)
     lock(connection, f"{batch.site}/{table}")
     row = connection.execute(sa.select(marks.c.epoch, marks.c.sequence).where(*mine)).one_or_none()
-    expected = row.sequence + 1 if row and row.epoch == batch.epoch else 1
+    known = row.sequence if row and row.epoch == batch.epoch else None
+    if known is None:
+        known = last_sequence(connection, batch.site, batch.epoch, table)
+    expected = known + 1
     if batch.sequence == expected:
         return None
-    stored = connection.execute(
-        sa.select(ledger.c.fingerprint, ledger.c.receipt).where(
-            ledger.c.site == batch.site,
-            ledger.c.epoch == batch.epoch,
-            ledger.c.table_name == table,
-            ledger.c.sequence == batch.sequence,
-        )
-    ).one_or_none()
-    if stored and stored.fingerprint == _fingerprint_text(batch):
-        return msgspec.json.decode(stored.receipt, type=Receipt)
+    if 0 < batch.sequence < expected:
+        stored = connection.execute(
+            sa.select(ledger.c.fingerprint, ledger.c.receipt).where(
+                ledger.c.site == batch.site,
+                ledger.c.epoch == batch.epoch,
+                ledger.c.table_name == table,
+                ledger.c.sequence == batch.sequence,
+            )
+        ).one_or_none()
+        if stored and stored.fingerprint == _fingerprint_text(batch):
+            return msgspec.json.decode(stored.receipt, type=Receipt)
     raise SequenceConflict(
         f"batch {batch.sequence} of {table} came where central expected {expected}; "
         f"does another agent push as site {batch.site}?",

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 from models import bookkeeping
 from pusher.central.sites import utc_now
 from pusher.errors import UsageError
-from pusher.schema.engine import writing
+from pusher.schema.engine import reaching, writing
 
 SCOPES = ("push", "read")
 _PREFIX = "pusher_"
@@ -58,18 +58,19 @@ def revoke_token(engine: Engine, token_id: int) -> None:
 
 
 def bearer(engine: Engine, key: str) -> Token | None:
-    """The token that `key` is, or None if there is none or it is revoked."""
+    """The token that `key` is, or None if there is none or it is revoked. Raises Unreachable."""
     table = bookkeeping.token
     columns = (table.c.id, table.c.site, table.c.scope, table.c.created, table.c.last_used, table.c.revoked)
     query = sa.select(*columns).where(table.c.token_hash == _hash(key), table.c.revoked.is_(None))
-    with engine.connect() as connection:
-        row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    token = Token(**row._mapping)
-    if token.last_used is None or utc_now() - token.last_used > _USE_NOTED_EVERY:
-        with writing(engine).begin() as connection:
-            connection.execute(sa.update(table).where(table.c.id == token.id).values(last_used=utc_now()))
+    with reaching("central's database"):
+        with engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        token = Token(**row._mapping)
+        if token.last_used is None or utc_now() - token.last_used > _USE_NOTED_EVERY:
+            with writing(engine).begin() as connection:
+                connection.execute(sa.update(table).where(table.c.id == token.id).values(last_used=utc_now()))
     return token
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pusher.cli.context import print_table, say
+
+if TYPE_CHECKING:
+    from pusher.demo import Demo
 
 
 def add_to(app: typer.Typer) -> None:
@@ -18,21 +21,28 @@ def demo(
     serve: Annotated[bool, typer.Option("--serve", help="Leave central running to look at.")] = False,
 ) -> None:
     """Fill a site, push it to a central, compare both. Ends 0 only if they are equal, to the last bit."""
-    from pusher.cli.progress import progress_bars
-    from pusher.cli.site import show_outcome
     from pusher.demo import Demo
 
     with Demo(say) as stage:
-        stage.fill(readings)
-        stage.start_central()
-        with progress_bars() as progress:
-            outcome = stage.push(progress)
-        show_outcome(outcome)
-        rows = stage.compare()
-        columns = ("table", "rows at the site", "rows sent", "rows at central", "same content")
-        print_table("Both databases, read directly", columns, ((*row[:4], "yes" if row[4] else "NO") for row in rows))
-        equal = outcome.exit_code == 0 and all(row[4] for row in rows)
-        say("Everything arrived, exactly once." if equal else "Site and central differ.")
+        equal = play(stage, readings)
         if serve and equal:
             stage.wait()
     raise typer.Exit(0 if equal else 1)
+
+
+def play(stage: Demo, readings: int) -> bool:
+    """The whole push before the user's eyes; tells whether both databases say the same at its end."""
+    from pusher.cli.progress import progress_bars
+    from pusher.cli.site import show_outcome
+
+    stage.fill(readings)
+    stage.start_central()
+    with progress_bars() as progress:
+        outcome = stage.push(progress)
+    show_outcome(outcome)
+    rows = stage.compare()
+    columns = ("table", "rows at the site", "rows sent", "rows at central", "same content")
+    print_table("Both databases, read directly", columns, ((*row[:4], "yes" if row[4] else "NO") for row in rows))
+    equal = outcome.exit_code == 0 and all(row[4] for row in rows)
+    say("Everything arrived, exactly once." if equal else "Site and central differ.")
+    return equal

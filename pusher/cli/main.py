@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from typing import Annotated
 import typer
 
 import pusher
+from pusher import log
 from pusher.cli import central, demo, site
 from pusher.cli.context import Context
 from pusher.errors import PusherError
@@ -43,6 +45,8 @@ def _globals(
         bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
+    if verbose:
+        log.configure(verbose=True)
     context.obj = Context(config_option=config, verbose=verbose)
 
 
@@ -56,6 +60,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read the output has seen enough
+        sys.exit(1)
+    except Exception as error:  # a fault of pusher's own
+        logging.getLogger("pusher").debug("unexpected", exc_info=True)
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        print(f"pusher: {reason}; --verbose shows where, to report it", file=sys.stderr)
         sys.exit(1)
 
 

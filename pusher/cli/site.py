@@ -52,7 +52,7 @@ def check(context: typer.Context, locations: Locations = None, json: Json = Fals
         for finding in findings:
             mark = "ok  " if finding.exit_code == 0 else "FAIL"
             say(f"{mark} {finding.what}: {finding.detail}")
-    raise typer.Exit(next((finding.exit_code for finding in findings if finding.exit_code), 0))
+    raise typer.Exit(max(finding.exit_code for finding in findings))
 
 
 def plan(
@@ -102,20 +102,21 @@ def run(
     """Push: a cycle now and one every `synctime` minutes, or one with --once. Ends 0 if all arrived."""
     from pusher import log
     from pusher.config import load
-    from pusher.daemon import cycle, only_instance, run_forever
+    from pusher.daemon import chosen, only_instance, run_forever, run_once
 
-    options = of(context)
-    path = options.config_path()
+    path = of(context).config_path()
     names = locations or []
     if dry_run:
         _show_pending(path, names, json)
         return
-    log.configure(verbose=options.verbose) if options.verbose or not once else None
-    with only_instance(load(path).general.state), progress_bars() as progress:
+    settings = load(path)
+    chosen(settings, names)  # a daemon that has nothing to do should say so now, not in its log
+    with only_instance(settings.general.state), progress_bars() as progress:
         if not once:
+            log.configure(verbose=of(context).verbose)
             run_forever(path, names, progress, lambda outcomes: print_json(outcomes) if json else None)
             return
-        outcomes = cycle(path, names, progress)
+        outcomes = run_once(path, names, progress)
     if json:
         print_json(outcomes)
     else:
@@ -150,9 +151,7 @@ def show_outcome(outcome: Outcome) -> None:
     for note in outcome.notes + [f"{entry.table}: {note}" for entry in outcome.tables for note in entry.notes]:
         say(f"{outcome.location}: {note}")
     if outcome.error:
-        from typer import secho
-
-        secho(f"{outcome.location}: {outcome.error}", err=True)
+        typer.echo(f"{outcome.location}: {outcome.error}", err=True)
     seconds = max(outcome.seconds, 1e-9)
     say(
         f"{outcome.location}: {outcome.sent:,} rows sent, {outcome.held:,} held, {outcome.bytes_sent:,} bytes, "

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from pusher.config import Settings
+from pusher.schema.aggregates import read_columns
 from pusher.schema.engine import opened, reaching, writing
 from pusher.schema.plan import TablePlan
-from pusher.schema.reading import Select, raw_table, read_by_key, read_raw, to_plain
+from pusher.schema.reading import Select, plain_columns, raw_table, read_by_key, read_raw, to_plain
 from pusher.schema.reflect import dialect_name, reflect
 from pusher.schema.writing import to_parameters
 from pusher.wire.batch import Cursor, pack_cursor, unpack_cursor
@@ -66,12 +67,12 @@ class Source:
 
         names = _names(plan)
         with reaching(_WHAT), self._engine.connect() as connection:
-            rows = read_raw(connection, self.dialect, plan.local, names, narrow)
-        if not rows:
+            columns = read_columns(connection, self.dialect, plan.local, names, narrow)
+        if not columns[0]:
             return None
-        places = [names.index(name) for name in plan.order]
-        first, last = (pack_cursor(row[place] for place in places) for row in (rows[0], rows[-1]))
-        return Page(rows=to_plain(self.dialect, plan.local, names, rows), first=first, last=last)
+        ordered = [columns[names.index(name)] for name in plan.order]
+        first, last = (pack_cursor(values[place] for values in ordered) for place in (0, -1))
+        return Page(rows=plain_columns(plan.local, names, columns), first=first, last=last)
 
     def pending(self, plan: TablePlan, after: Cursor | None) -> int:
         """How many rows of a stream wait behind the cursor."""
@@ -120,7 +121,7 @@ class Source:
             with reaching(_WHAT), self._engine.connect() as connection:
                 rows = read_raw(connection, self.dialect, plan.local, names, narrow)
             if rows:
-                yield to_plain(self.dialect, plan.local, names, rows)
+                yield to_plain(plan.local, names, rows)
             if len(rows) < _ENTITIES_AT_ONCE:
                 return
             last = tuple(rows[-1][names.index(name)] for name in plan.identity)

@@ -12,24 +12,30 @@ from starlette.requests import Request
 from pusher.central.tokens import Token, bearer
 from pusher.errors import AccessRefused
 
+_REMEDY = "make one with: pusher token new SITE"
+
 
 async def token_of(request: Request) -> Token:
     """The valid token of the request; raises 401 if there is none."""
     key = _key(request.headers.get("Authorization", ""))
     if key is None:
-        raise HTTPException(401, "a token is needed", {"WWW-Authenticate": "Bearer"})
+        raise _unauthorized("a token is needed")
     token = await run_in_threadpool(bearer, request.app.state.engine, key)
     if token is None:
-        raise HTTPException(401, "the token is unknown or revoked", {"WWW-Authenticate": "Bearer"})
+        raise _unauthorized("the token is unknown or revoked")
     return token
 
 
 def may_push(token: Token, site: str) -> None:
     """Raises AccessRefused unless the token lets `site` be written."""
     if token.scope != "push":
-        raise AccessRefused("this token can only read")
+        raise AccessRefused(f"this token can only read; {_REMEDY}")
     if token.site != site:
-        raise AccessRefused(f"this token belongs to site {token.site}, not to {site}")
+        raise AccessRefused(f"this token belongs to site {token.site}, not to {site}; correct site, or the token")
+
+
+def _unauthorized(why: str) -> HTTPException:
+    return HTTPException(401, f"{why}; {_REMEDY}", {"WWW-Authenticate": "Bearer"})
 
 
 def _key(header: str) -> str | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 
 import uvicorn
 from sqlalchemy.engine import Engine
 from starlette.applications import Starlette
+from uvicorn.supervisors import Multiprocess
 
 from pusher.central.migrate import current, upgrade
 from pusher.errors import SchemaMismatch, UsageError
@@ -39,13 +41,15 @@ def serve(url: str, host: str, port: int, workers: int, *, make: bool) -> None:
     address = listening.getsockname()
     shown = f"[{address[0]}]" if ":" in address[0] else address[0]
     print(f"central serves http://{shown}:{address[1]}/rest/", file=sys.stderr, flush=True)
-    server = uvicorn.Server(config)
-    if workers == 1:
-        server.run(sockets=[listening])
-    else:
-        from uvicorn.supervisors import Multiprocess
-
-        Multiprocess(config, sockets=[listening]).run()
+    # The server ends in order and then raises the signal again: to whoever asked for the end that is no failure.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if workers == 1:
+            uvicorn.Server(config).run(sockets=[listening])
+        else:
+            Multiprocess(config, sockets=[listening]).run()
+    except KeyboardInterrupt:
+        pass
 
 
 def open_central(url: str, *, make: bool) -> Engine:

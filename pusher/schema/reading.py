@@ -32,7 +32,7 @@ def raw_table(table: Table) -> sa.TableClause:
     return sa.table(table.name, *(sa.column(column.name, Raw()) for column in table.columns))
 
 
-def expression(dialect: str, table: sa.TableClause, column: Column) -> sa.ColumnElement[Any]:
+def expression(dialect: str, table: sa.FromClause, column: Column) -> sa.ColumnElement[Any]:
     """What to select so that the driver hands over the value exactly: as text where it would convert."""
     source = table.c[column.name]
     if dialect == "mariadb":
@@ -50,7 +50,7 @@ def expression(dialect: str, table: sa.TableClause, column: Column) -> sa.Column
 
 def read(connection: sa.Connection, dialect: str, table: Table, names: Sequence[str], narrow: Narrow) -> RowSet:
     """The columns `names` of the rows that `narrow` leaves of a select of all."""
-    return to_plain(dialect, table, names, read_raw(connection, dialect, table, names, narrow))
+    return to_plain(table, names, read_raw(connection, dialect, table, names, narrow))
 
 
 def read_raw(
@@ -87,19 +87,24 @@ def read_by_key(
         else:
             condition = sa.tuple_(*(source.c[name] for name in by), types=[Raw()] * len(by)).in_(list(chunk))
         rows += connection.execute(select_raw(dialect, table, names).where(condition))
-    return to_plain(dialect, table, names, [tuple(row) for row in rows])
+    return to_plain(table, names, [tuple(row) for row in rows])
 
 
-def to_plain(dialect: str, table: Table, names: Sequence[str], rows: list[tuple[Any, ...]]) -> RowSet:
-    rowset = RowSet.of(tuple(names), rows)
-    columns = [
-        _plain_moments(dialect, table.column(name), values) if table.column(name).kind in _MOMENTS else values
-        for name, values in zip(names, rowset.columns, strict=True)
-    ]
-    return RowSet(names=rowset.names, columns=columns)
+def to_plain(table: Table, names: Sequence[str], rows: list[tuple[Any, ...]]) -> RowSet:
+    return plain_columns(table, names, RowSet.of(tuple(names), rows).columns)
 
 
-def _plain_moments(dialect: str, column: Column, values: list[Any]) -> list[Any]:
+def plain_columns(table: Table, names: Sequence[str], columns: list[list[Any]]) -> RowSet:
+    """Values as the driver gave them → plain values."""
+    plain = [_plain_column(table.column(name), values) for name, values in zip(names, columns, strict=True)]
+    return RowSet(names=tuple(names), columns=plain)
+
+
+def _plain_column(column: Column, values: list[Any]) -> list[Any]:
+    return _plain_moments(column, values) if column.kind in _MOMENTS else values
+
+
+def _plain_moments(column: Column, values: list[Any]) -> list[Any]:
     """ISO 8601: T before the time, no fraction of zeros, an instant with its zone."""
     zeros = "." + "0" * (6 if column.scale is None else column.scale)
     if column.kind is not Kind.INSTANT and set(map(type, values)) == {str}:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -52,10 +53,8 @@ class RestCentral:
         self._session.mount(self._base, HTTPAdapter(pool_maxsize=4))
         self._session.headers["User-Agent"] = f"pusher/{pusher.__version__}"
         self._session.headers["Accept-Encoding"] = CONTENT_ENCODING
-        if token:
-            self._session.headers["Authorization"] = f"Bearer {token}"
-        if cafile:
-            self._session.verify = cafile
+        self._session.auth = _bearer(token)
+        self._verify = cafile or True
         self.bytes_sent = 0
         self.bytes_received = 0
 
@@ -83,18 +82,26 @@ class RestCentral:
         timeout = (_CONNECT_SECONDS, _READ_SECONDS)
         try:
             with self._session.post(
-                self._base + path, data=body, headers=headers, timeout=timeout, allow_redirects=False, stream=True
+                self._base + path,
+                data=body,
+                headers=headers,
+                timeout=timeout,
+                verify=self._verify,  # here, because requests prefers $REQUESTS_CA_BUNDLE to what the session says
+                allow_redirects=False,
+                stream=True,
             ) as answer:
                 # Undecoded, because only `decode` puts a bound on what a small answer may swell to.
                 content: bytes = answer.raw.read(MAX_COMPRESSED_BYTES + 1, decode_content=False)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise CentralUnreachable(f"central at {self._resturl} cannot be reached: {_cause(error)}") from error
+            raise CentralUnreachable(
+                f"central at {self._resturl} cannot be reached: {_cause(error)}; is resturl right, and is central up?"
+            ) from error
         self.bytes_sent += len(body)
         self.bytes_received += len(content)
         if answer.status_code != 200:
             raise self._failure(answer, content)
         if answer.headers.get("Content-Type") != CONTENT_TYPE:
-            raise CentralUnreachable(f"what answers at {self._resturl} is not a pusher central")
+            raise self._stranger("its answer is of another kind")
         return decode(content, form)
 
     def _failure(self, answer: requests.Response, content: bytes) -> PusherError:
@@ -108,11 +115,26 @@ class RestCentral:
         if answer.status_code in (429, 502, 503, 504) or answer.status_code >= 500:
             why = problem.detail or f"HTTP {answer.status_code}"
             return CentralUnreachable(f"central at {self._resturl}: {why}", _retry_after(answer))
+        if answer.status_code == 413:
+            return ProtocolError(f"central at {self._resturl} takes no message of this size; lower pushlimit")
         if answer.status_code == 400 and problem.detail:
             return ProtocolError(f"central did not understand: {problem.detail}")
-        return CentralUnreachable(
-            f"what answers at {self._resturl} is not a pusher central (HTTP {answer.status_code})"
-        )
+        moved = answer.headers.get("Location")
+        return self._stranger(f"HTTP {answer.status_code}" + (f", it points to {moved}" if moved else ""))
+
+    def _stranger(self, why: str) -> CentralUnreachable:
+        return CentralUnreachable(f"what answers at {self._resturl} is not a pusher central: {why}; correct resturl")
+
+
+def _bearer(token: str | None) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    """Puts the token into each request. Without this, requests would look for a password in ~/.netrc and prefer it."""
+
+    def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if token:
+            request.headers["Authorization"] = f"Bearer {token}"
+        return request
+
+    return authorize
 
 
 def _problem(status: int, content: bytes) -> Problem:
