@@ -8,7 +8,7 @@ demo: .venv/central.installed
 	$(BIN)/pusher demo
 
 test: .venv/dev.installed
-	scripts/install_debian.sh mariadb postgresql
+	scripts/install_debian.sh mariadb postgresql sshd
 	$(BIN)/pytest
 
 check: .venv/dev.installed

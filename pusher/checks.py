@@ -28,8 +28,11 @@ class Finding:
     exit_code: int = 0
 
 
-def run_checks(path: Path, names: Sequence[str]) -> Iterator[Finding]:
-    """Looks at configuration, state folder, local database, and each location; goes on after a fault where it can."""
+def run_checks(path: Path, names: Sequence[str], *, accept_host_keys: bool = False) -> Iterator[Finding]:
+    """Looks at configuration, state folder, local database, and each location; goes on after a fault where it can.
+
+    `accept_host_keys`: an SSH host that is not known yet is trusted from now on.
+    """
     try:
         settings = load(path)
         locations = chosen(settings, names)
@@ -43,7 +46,7 @@ def run_checks(path: Path, names: Sequence[str]) -> Iterator[Finding]:
         with open_source(settings) as source:
             yield from _check_database(path, settings, source)
             for location in [] if faults else locations:
-                yield from _check_location(settings, location, source)
+                yield from _check_location(settings, location, source, accept_host_keys)
     except PusherError as error:
         yield from _faults("local database", error)
 
@@ -62,15 +65,24 @@ def _check_database(path: Path, settings: Settings, source: Source) -> Iterator[
         yield Finding(what="configuration", detail=f"{path}: {fault}", exit_code=2)
 
 
-def _check_location(settings: Settings, location: Location, source: Source) -> Iterator[Finding]:
+def _check_location(
+    settings: Settings, location: Location, source: Source, accept_host_keys: bool
+) -> Iterator[Finding]:
+    hosts: list[str] = []
     try:
-        with Ledger(settings.general.state) as ledger, reach(location) as central:
+        with (
+            Ledger(settings.general.state) as ledger,
+            reach(location, accept_host_keys=accept_host_keys, note=hosts.append) as central,
+        ):
             meeting = PushJob(settings, location, source, central, ledger).meet()
     except PusherError as error:
+        yield from _hosts(location, hosts)
         yield from _faults(location.name, error)
         return
+    yield from _hosts(location, hosts)
     plan = meeting.plan
-    yield Finding(what=location.name, detail=f"{location.resturl} answers as pusher {meeting.welcome.version}")
+    central_name = location.resturl or "central's database"
+    yield Finding(what=location.name, detail=f"{central_name} answers as pusher {meeting.welcome.version}")
     skew = skew_seconds(meeting.welcome)
     slow = f"the clocks differ by {skew:.0f} s; set the site's clock"
     yield Finding(what=location.name, detail=slow if abs(skew) > _SKEW_WORTH_A_WORD_SECONDS else "the clocks agree")
@@ -84,6 +96,11 @@ def _check_location(settings: Settings, location: Location, source: Source) -> I
     ignored = [table.name for table in plan.tables if table.role is Role.IGNORE]
     detail = f"{len(plan.working)} tables are pushed"
     yield Finding(what=location.name, detail=detail + (f", left alone: {', '.join(ignored)}" if ignored else ""))
+
+
+def _hosts(location: Location, texts: Sequence[str]) -> Iterator[Finding]:
+    for text in texts:
+        yield Finding(what=location.name, detail=f"SSH host {text}")
 
 
 def _faults(what: str, error: PusherError) -> Iterator[Finding]:

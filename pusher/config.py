@@ -6,11 +6,24 @@ import os
 import stat
 import threading
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pusher.config_keys import KEYS, KINDS_LATER, Fault, Key, Place, Secret, guess, marker
+from pusher.config_keys import (
+    KEYS,
+    KINDS_LATER,
+    REST_KEYS,
+    SSH_KEYS,
+    Fault,
+    Key,
+    Missing,
+    Place,
+    Secret,
+    guess,
+    marker,
+    way_faults,
+)
 from pusher.errors import ConfigError, UsageError
 from pusher.inifile import Line, find_entry, read_text, replace_file, scan, with_value
 
@@ -33,15 +46,30 @@ class General:
 
 @dataclass(frozen=True, kw_only=True)
 class Location:
-    """`lastupdate` is the text as it stands in the file, None if it is missing, empty or the word None."""
+    """Central is at `resturl` or at `dbstring`, as the SSH host `url` sees it if there is one.
+
+    `lastupdate` is the text as it stands in the file, None if it is missing, empty or the word None.
+    """
 
     name: str
     on: bool
     kind: str
-    resturl: str
+    resturl: str | None = None
     token: Secret | None = None
     cafile: Path | None = None
+    url: str | None = None
+    sshuser: str | None = None
+    sshfolder: Path
+    sshkey: str | None = None
+    sshport: int | None = None
+    sshpassword: Secret | None = None
+    dbstring: Secret | None = None  # an SQLAlchemy URL, which may hold a password
     lastupdate: str | None = None
+
+    @property
+    def private_key(self) -> Path | None:
+        """The file of `sshkey`, which may also name the public key beside it."""
+        return self.sshfolder / self.sshkey.removesuffix(".pub") if self.sshkey else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +130,7 @@ class _Reader:
             self._take(line)
 
     def settings(self) -> Settings:
-        general = self._values("general", self._sections.get("general", _Section(name="general")), self._place)
+        general = self._values("general", self._sections.get("general", _Section(name="general")))
         locations = self._locations()
         tables = [self._table(section) for name, section in self._sections.items() if _is_table(name)]
         self._refuse_unknown_sections()
@@ -136,20 +164,19 @@ class _Reader:
                 text = f'duplicate key "{line.key}"; remove it here or in line {first_line.number}'
                 self._fault(line.number, line.section, text)
 
-    def _values(self, kind: str, section: _Section, place: Place) -> dict[str, Any]:
+    def _values(self, kind: str, section: _Section, *, complete: bool = True) -> dict[str, Any]:
         values: dict[str, Any] = {}
         entries = dict(section.entries)
         for key in KEYS[kind]:
             line = entries.pop(key.name, None)
             text = line.value if line else key.default() if callable(key.default) else key.default
             if text is None:
-                if key.required:
-                    self._fault(section.number, section.name, f"{key.name} is missing; add {key.name} = {key.sample}")
                 continue
             try:
-                values[key.field or key.name] = key.parse(text, place)
+                values[key.field or key.name] = key.parse(text, self._place)
             except Fault as fault:
-                self._fault(line.number if line else section.number, section.name, f"{key.name}: {fault}")
+                if complete or not isinstance(fault, Missing):
+                    self._fault(line.number if line else section.number, section.name, f"{key.name}: {fault}")
         for name, line in entries.items():
             hint = guess(name, [key.name for key in KEYS[kind]])
             shown = f' "{line.key}"' if "did you mean" in hint else ""  # else it may be the rest of a wrapped secret
@@ -179,10 +206,13 @@ class _Reader:
         if kind and kind.value in KINDS_LATER:  # nor are its other keys, and they may well be right
             self._fault(kind.number, name, f"kind = {kind.value} is not available in this version; use kind = push")
             return {}
-        return {"name": name, "on": on, **self._values("location", section, replace(self._place, on=on is not False))}
+        values = self._values("location", section, complete=on is not False)
+        for key, text in way_faults(section.entries, values.get("dbstring")):
+            self._fault(section.entries[key].number if key else section.number, name, text)
+        return {"name": name, "on": on, **values}
 
     def _table(self, section: _Section) -> dict[str, Any]:
-        return {"name": section.name.removeprefix("table "), **self._values("table NAME", section, self._place)}
+        return {"name": section.name.removeprefix("table "), **self._values("table NAME", section)}
 
     def _refuse_unknown_sections(self) -> None:
         listed = self._sections.get("locations", _Section(name="locations")).entries
@@ -271,10 +301,9 @@ lab = 0
 [central]
 {central}
 
+; The same through an SSH host, right into central's database; `resturl` can go through one, too.
 [lab]
-resturl = http://lab.example.org:6543/rest/
-token = file:lab.token
-lastupdate = None
+{lab}
 
 ; A section like this for each table that `pusher plan` shows wrong, and only for those.
 ;[table Reading]
@@ -296,14 +325,15 @@ def example(site: str | None = None) -> str:
         raise UsageError(f"site: {fault}") from None
     return _EXAMPLE.format(
         general=_sample("general", off=() if site else ("site",), site=site or site_key.sample),
-        central=_sample("location", off=("cafile",)),
+        central=_sample("location", off=("cafile",), leave_out=("url", *SSH_KEYS, "dbstring")),
+        lab=_sample("location", off=("sshfolder", "sshport", "sshpassword"), leave_out=("kind", *REST_KEYS)),
         table=_sample("table NAME", off=[key.name for key in KEYS["table NAME"]]),
     )
 
 
-def _sample(kind: str, off: Collection[str], **values: str) -> str:
+def _sample(kind: str, off: Collection[str], leave_out: Collection[str] = (), **values: str) -> str:
     lines = []
-    for key in KEYS[kind]:
+    for key in (key for key in KEYS[kind] if key.name not in leave_out):
         text = f"{';' if key.name in off else ''}{key.name} = {values.get(key.name, key.sample)}"
         lines.append(f"{text:<47} ; {key.about}")
     return "\n".join(lines)

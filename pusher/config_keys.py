@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -38,14 +38,17 @@ class Fault(Exception):
     """What is wrong with a value and how to mend it, in words that never repeat a secret."""
 
 
+class Missing(Fault):
+    """The value points to what is not there: no fault in a location that is off, which need not be complete."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a value stands. `exposed`: others may read the file; `on`: False in a location that is switched off."""
+    """Where a value stands. `exposed`: others may read the file."""
 
     path: Path
     environ: Mapping[str, str]
     exposed: bool
-    on: bool = True
 
     def refuse_exposed_secret(self) -> None:
         if self.exposed:
@@ -79,8 +82,8 @@ def _path(text: str, place: Place) -> Path:
 
 def _readable(text: str, place: Place) -> Path:
     path = _path(text, place)
-    if place.on and not (path.is_file() and os.access(path, os.R_OK)):
-        raise Fault(f"cannot read the file {path}; correct the path or its permissions")
+    if not (path.is_file() and os.access(path, os.R_OK)):
+        raise Missing(f"cannot read the file {path}; correct the path or its permissions")
     return path
 
 
@@ -111,10 +114,10 @@ def _referenced(text: str, place: Place) -> str | None:
         value = place.environ.get(target, "") if scheme == "env" else _path(target, place).read_text("utf-8-sig")
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise Fault(f"cannot read the file {_path(target, place)}: {reason}; put the secret there") from None
+        raise Missing(f"cannot read the file {_path(target, place)}: {reason}; put the secret there") from None
     if not value.strip():
         what = f"environment variable {target} is not set" if scheme == "env" else f"file {target} is empty"
-        raise Fault(f"the {what}; put the secret there")
+        raise Missing(f"the {what}; put the secret there")
     return value.strip()
 
 
@@ -129,13 +132,17 @@ def secret_argument(text: str) -> str:
         raise ConfigError([str(fault)]) from None
 
 
-def _token(text: str, place: Place) -> Secret | None:
-    try:
-        value = _referenced(text, place)
-    except Fault:
-        if place.on:
-            raise
-        return None  # what is switched off need not be complete
+def _secret(text: str, place: Place) -> Secret:
+    value = _referenced(text, place)
+    if value is None:
+        place.refuse_exposed_secret()
+    if not (value or text):
+        raise Fault("has no value; write env:NAME or file:PATH, or remove the line")
+    return Secret(value or text)
+
+
+def _token(text: str, place: Place) -> Secret:
+    value = _referenced(text, place)
     if value is None:
         place.refuse_exposed_secret()
         value = text
@@ -144,7 +151,7 @@ def _token(text: str, place: Place) -> Secret | None:
     return Secret(value)
 
 
-def _localurl(text: str, place: Place) -> Secret:
+def _database(text: str, place: Place) -> Secret:
     value = _referenced(text, place)
     try:
         url = make_url(value or text)
@@ -156,6 +163,12 @@ def _localurl(text: str, place: Place) -> Secret:
     if url.get_backend_name() == "sqlite" and name != ":memory:" and not name.startswith("file:"):
         return Secret(url.set(database=str(_path(name, place))).render_as_string(hide_password=False))
     return Secret(value or text)
+
+
+def _port(text: str, _: Place) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", text) or int(text) > 65535:
+        raise Fault(f'"{text}" is not a port; write a number from 1 to 65535')
+    return int(text)
 
 
 def marker(text: str) -> str | None:
@@ -186,7 +199,6 @@ class Key:
     parse: Parse
     sample: str
     default: str | Callable[[], str] | None = None
-    required: bool = False
     field: str = ""
 
 
@@ -194,29 +206,45 @@ SITE_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _SITE = _form(SITE_NAME.pattern, "a site name; use 1 to 100 letters, digits and . _ -")
 _ROWS = _form(r"[1-9][0-9]{0,5}|1000000", "a whole number from 1 to 1000000", int)
 _MINUTES = _form(r"(?=.*[1-9])[0-9]{1,6}(\.[0-9]{1,6})?", "a number of minutes above 0, such as 10 or 0.5", float)
+_HOST = _form(r"[^\s/@\[\]]+", "a host; write its name or address alone, and the rest as sshuser and sshport")
+_USER = _form(r"[^\s@:]+", "the name of a user")
+_FILE = _form(r".*[^/]", "the name of a file in sshfolder")
 _KIND = _form("push", "a kind of job; the only one is push")
 _ROLE = _form("entity|stream|ignore", "entity, stream or ignore")
 _DIRECTION = _form("up|both", "up or both")
 _COLUMN = _form(r"[^,]+", "the name of one column")
 _COLUMNS = _form(r"\s*[^\s,][^,]*(,\s*[^\s,][^,]*)*", "a list of columns with commas between them", _columns)
 _SQLITE, _REST, _PRIMARY = "sqlite:///site.db", "https://central.example.org/rest/", "time, nodeId, type, locationId"
+_MARIADB = "mysql+pymysql://pusher@127.0.0.1/ch"
+
+# The databases that can be reached through an SSH host, and where they listen if the URL does not say.
+SERVER_PORTS = {"mysql": 3306, "mariadb": 3306, "postgresql": 5432}
 
 KINDS_LATER = ("export", "files", "import")
+REST_KEYS = ("resturl", "token", "cafile")
+SSH_KEYS = ("sshuser", "sshfolder", "sshkey", "sshport", "sshpassword")
 
 # For a new key: one line here, and its field in the dataclass of its section.
 KEYS: dict[str, tuple[Key, ...]] = {
     "general": (
         Key("site", "name of this site at central; default: the host name", _SITE, "house-37", socket.gethostname),
-        Key("localurl", "database of this site, as an SQLAlchemy URL", _localurl, _SQLITE, _SQLITE),
+        Key("localurl", "database of this site, as an SQLAlchemy URL", _database, _SQLITE, _SQLITE),
         Key("pushlimit", "rows in one batch", _ROWS, "20000", "20000"),
         Key("synctime", "minutes between cycles", _MINUTES, "10", "10", field="synctime_minutes"),
         Key("state", "folder of ledger, lock and logs; relative to this file", _path, "state", "state"),
     ),
     "location": (
         Key("kind", "what to do there; push is the default", _KIND, "push", "push"),
-        Key("resturl", "address of central's REST interface", _resturl, _REST, required=True),
+        Key("resturl", "address of central's REST interface", _resturl, _REST),
         Key("token", "secret from central's `pusher token new`", _token, "env:PUSHER_TOKEN"),
         Key("cafile", "certificates to trust instead of the system's", _readable, "central-ca.pem"),
+        Key("url", "SSH host to go through, or its alias in sshfolder's config", _HOST, "lab.example.org"),
+        Key("sshuser", "user there; default: as `ssh` has it", _USER, "dang"),
+        Key("sshfolder", "folder of known_hosts, config and keys", _path, "~/.ssh", "~/.ssh"),
+        Key("sshkey", "key file in sshfolder; default: as `ssh` has it", _FILE, "id_ed25519"),
+        Key("sshport", "port there; default: as `ssh` has it", _port, "22"),
+        Key("sshpassword", "secret: passphrase of the key, or password there", _secret, "env:SSH_PASSWORD"),
+        Key("dbstring", "central's database, instead of resturl", _database, _MARIADB),
         Key("lastupdate", "delete it, or None, to send everything again", _marker, "None"),
     ),
     "table NAME": (
@@ -227,3 +255,19 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("agree", "columns that must be equal on both sides", _COLUMNS, "type"),
     ),
 }
+
+
+def way_faults(given: Collection[str], dbstring: Secret | None) -> Iterator[tuple[str, str]]:
+    """What is wrong with the keys of a location taken together: the key, or "" if one is missing, and the words."""
+    if "resturl" in given and "dbstring" in given:
+        yield "dbstring", "dbstring and resturl are two ways to central; keep one of them"
+    if "resturl" not in given and "dbstring" not in given:
+        yield "", f"there is no way to central; add resturl = {_REST}, or dbstring"
+    if "url" not in given:
+        for key in SSH_KEYS:
+            if key in given:
+                yield key, f"{key} is for an SSH host, and there is none; add url, or remove it"
+    elif dbstring:
+        url = make_url(dbstring.reveal())
+        if url.get_backend_name() not in SERVER_PORTS or {"unix_socket", "host"} & url.query.keys():
+            yield "dbstring", "dbstring: through an SSH host goes MariaDB, MySQL or PostgreSQL on a port, nothing else"

@@ -87,9 +87,8 @@ def cycle(path: Path, names: Sequence[str], progress: Progress) -> list[Outcome]
 
 def _run(settings: Settings, location: Location, source: Source, progress: Progress) -> Outcome:
     started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    with Ledger(settings.general.state) as ledger, reach(location) as central:
-        outcome = PushJob(settings, location, source, central, ledger).run(progress)
-        outcome.bytes_sent, outcome.bytes_received = central.bytes_sent, central.bytes_received
+    with Ledger(settings.general.state) as ledger:
+        outcome = _attempt(settings, location, source, ledger, progress)
         ledger.note_run(location.name, started, outcome.seconds, msgspec.json.encode(outcome), outcome.exit_code)
     level = logging.INFO if outcome.exit_code == 0 else logging.WARNING
     log.log(
@@ -105,6 +104,21 @@ def _run(settings: Settings, location: Location, source: Source, progress: Progr
         ),
     )
     return outcome
+
+
+def _attempt(settings: Settings, location: Location, source: Source, ledger: Ledger, progress: Progress) -> Outcome:
+    """What came of the job, or why there was no way to central."""
+    began = time.monotonic()
+    try:
+        with reach(location) as central:
+            outcome = PushJob(settings, location, source, central, ledger).run(progress)
+            outcome.bytes_sent, outcome.bytes_received = central.bytes_sent, central.bytes_received
+            return outcome
+    except PusherError as error:
+        seconds = time.monotonic() - began
+        return Outcome(
+            location=location.name, kind=location.kind, seconds=seconds, error=str(error), exit_code=error.exit_code
+        )
 
 
 class _Signals:

@@ -68,7 +68,7 @@ class Demo:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._folder = tempfile.TemporaryDirectory(prefix="pusher-demo-")
-        self._path = Path(self._folder.name)
+        self.folder = Path(self._folder.name)
         self._service: subprocess.Popen[str] | None = None
         self._resturl = ""
         self._outcome: Outcome | None = None
@@ -86,26 +86,26 @@ class Demo:
         engine = self._engine("site.db", create=True)
         Base.metadata.create_all(engine)
         Datagen(seed=37).bulk(engine, readings)
-        self._say(f"site {_SITE}: {readings:,} readings in {self._path / 'site.db'}")
+        self._say(f"site {_SITE}: {readings:,} readings in {self.folder / 'site.db'}")
 
     def start_central(self) -> None:
         """A real service in a process of its own, and a token for the site."""
         engine = self._engine("central.db", create=True)
         upgrade(engine)
-        token = self._path / "token"
+        token = self.folder / "token"
         token.touch(mode=0o600)
         token.write_text(new_token(engine, _SITE, "push"))
-        url = f"sqlite:///{self._path / 'central.db'}"
+        url = f"sqlite:///{self.folder / 'central.db'}"
         command = [sys.executable, "-m", "pusher.cli.main", "serve", "--port", "0", "--db", "env:PUSHER_DEMO_DB"]
         self._service = subprocess.Popen(
             command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PUSHER_DEMO_DB": url}
         )
         self._resturl = self._address(self._service)
-        (self._path / "synchronise.conf").write_text(_CONFIG.format(site=_SITE, resturl=self._resturl))
+        (self.folder / "synchronise.conf").write_text(_CONFIG.format(site=_SITE, resturl=self._resturl))
         self._say(f"central: process {self._service.pid} serves {self._resturl}")
 
     def push(self, progress: Progress) -> Outcome:
-        (self._outcome,) = cycle(self._path / "synchronise.conf", [], progress)
+        (self._outcome,) = cycle(self.folder / "synchronise.conf", [], progress)
         return self._outcome
 
     def compare(self) -> list[tuple[str, int, int, int, bool]]:
@@ -121,7 +121,7 @@ class Demo:
 
     def wait(self) -> None:
         assert self._service is not None
-        token = (self._path / "token").read_text()
+        token = (self.folder / "token").read_text()
         self._say(f"look: curl -H 'Authorization: Bearer {token}' {self._resturl}reading/ (Ctrl-C ends)")
         try:
             self._service.wait()
@@ -129,7 +129,7 @@ class Demo:
             self._say("")
 
     def _engine(self, name: str, *, create: bool = False) -> Engine:
-        return open_engine(f"sqlite:///{self._path / name}", create=create)
+        return open_engine(f"sqlite:///{self.folder / name}", create=create)
 
     def _address(self, service: subprocess.Popen[str]) -> str:
         """The address that the service prints when it listens; its other lines are passed on."""

@@ -3,7 +3,7 @@
     PusherError                      exit code 1
     ├── UsageError                   2   wrong use of the command line
     ├── ConfigError                  2   synchronise.conf is at fault; carries every fault at once
-    ├── AccessRefused                2   central does not accept the token, or not for this
+    ├── AccessRefused                2   central, or an SSH host on the way, does not let us in or is not to be trusted
     ├── Unreachable                  3   a side cannot be reached; worth trying again
     │   ├── SourceUnreachable            the site's own database
     │   └── CentralUnreachable           central; may carry retry_after_seconds

@@ -7,6 +7,9 @@ import sys
 
 _FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
+# Nothing is written until `configure` says so: a command tells its user itself what went wrong.
+logging.getLogger("pusher").addHandler(logging.NullHandler())
+
 
 def configure(*, verbose: bool) -> None:
     """To standard error: a line a cycle, or every step if `verbose`."""

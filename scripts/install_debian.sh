@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages of the named things (venv, mariadb, postgresql) whose programs are missing.
+# Installs the Debian packages of the named things (venv, mariadb, postgresql, sshd) whose programs are missing.
 set -euo pipefail
 
 PATH=$PATH:/usr/sbin
@@ -14,6 +14,8 @@ for thing in "$@"; do
                 missing+=(mariadb-server-core mariadb-client-core) ;;
         postgresql)
             compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql) ;;
+        sshd)
+            type -P sshd ssh-keygen >/dev/null || missing+=(openssh-server openssh-client) ;;
         *)
             echo "install_debian.sh: what is $thing?" >&2
             exit 2 ;;

@@ -1,4 +1,4 @@
-"""Real database servers for tests, each in a folder of its own on a free port of the loopback interface."""
+"""Real servers for tests, each in a folder of its own on a free port of the loopback interface."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SEARCH_PATH = os.pathsep.join(
 )
 
 
-class DatabaseServer(ABC):
+class Server(ABC):
     """A server that starts when a test first wants it, may be killed and started again, and is stopped at the end.
 
     Its folder is removed by `close()`, unless `keep_log` was set: then the log stays.
@@ -47,7 +47,6 @@ class DatabaseServer(ABC):
         self.port = free_port()
         self.keep_log = False
         self._process: subprocess.Popen[bytes] | None = None
-        self._numbers = count(1)
 
     def __enter__(self) -> Self:
         self.start()
@@ -97,16 +96,11 @@ class DatabaseServer(ABC):
         """Ends the server, with all its processes, as a power cut would; `start()` brings it back."""
         if self._process is None:
             return
-        children = [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        children = _descendants(self.pid)
         self._process.kill()
-        for child in children:
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
         self._process.wait()
         self._process = None
-        # PostgreSQL does not start again while one of its old processes holds on to the shared memory.
-        while any(_is_running(child) for child in children):
-            time.sleep(0.01)
+        _kill(children)
 
     def close(self) -> None:
         self.stop()
@@ -114,16 +108,6 @@ class DatabaseServer(ABC):
             shutil.rmtree(self.folder / "data", ignore_errors=True)
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-    def new_database(self) -> str:
-        """Makes an empty database and returns its URL."""
-        self.start()
-        name = f"pusher_{next(self._numbers)}"
-        self._create_database(name)
-        return self.url(name)
-
-    @abstractmethod
-    def url(self, database: str) -> str: ...
 
     @abstractmethod
     def _install(self) -> None:
@@ -135,9 +119,6 @@ class DatabaseServer(ABC):
     @abstractmethod
     def _ping(self) -> None:
         """Raises the driver's error as long as the server does not answer."""
-
-    @abstractmethod
-    def _create_database(self, name: str) -> None: ...
 
     def _identity(self) -> dict[str, Any]:
         return {"user": self.user, "group": self.user, "extra_groups": []} if self.user else {}
@@ -161,13 +142,32 @@ class DatabaseServer(ABC):
             try:
                 self._ping()
                 return
-            except (pymysql.Error, psycopg.Error) as error:
+            except (pymysql.Error, psycopg.Error, OSError) as error:
                 if self._process.poll() is None and time.monotonic() < until:
                     time.sleep(0.05)
                     continue
                 state = "does not answer" if self._process.returncode is None else "ended"
                 lines = self.log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
                 raise AssertionError(f"{self.name} {state} ({error}):\n" + "\n".join(lines)) from error
+
+
+class DatabaseServer(Server):
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers = count(1)
+
+    def new_database(self) -> str:
+        """Makes an empty database and returns its URL."""
+        self.start()
+        name = f"pusher_{next(self._numbers)}"
+        self._create_database(name)
+        return self.url(name)
+
+    @abstractmethod
+    def url(self, database: str) -> str: ...
+
+    @abstractmethod
+    def _create_database(self, name: str) -> None: ...
 
 
 class MariaDB(DatabaseServer):
@@ -253,6 +253,93 @@ class PostgreSQL(DatabaseServer):
         return psycopg.connect(host="127.0.0.1", port=self.port, user="postgres", dbname="postgres", autocommit=True)
 
 
+class SshServer(Server):
+    """Debian's sshd. It lets in whoever runs the tests, with the key `id_ed25519` of the folder `clients`, which stands
+    for their ~/.ssh and has the host's key in its known_hosts.
+
+    `options`: lines of sshd_config that go before ours.
+    """
+
+    name = "sshd"
+
+    def __init__(self, *options: str) -> None:
+        super().__init__()
+        self.clients = self.folder / "clients"
+        self._options = options
+
+    def stop(self) -> None:
+        """Also ends the connections, for which sshd has a process each, and which would live on."""
+        children = _descendants(self._process.pid) if self._process else []
+        super().stop()
+        _kill(children)
+
+    def cut(self) -> None:
+        """Ends all connections without a word, and goes on listening."""
+        _kill(_descendants(self.pid))
+
+    def authorize(self, public_key: Path) -> None:
+        """Lets in whoever has the key to this."""
+        with (self.folder / "authorized_keys").open("ab") as file:
+            file.write(public_key.read_bytes())
+
+    def new_host_key(self, kind: str = "ed25519") -> None:
+        """Another key from the next start on, of which the clients do not know."""
+        for path in self._host_key.parent.glob(f"{self._host_key.name}*"):
+            path.unlink()
+        new_ssh_key(self._host_key, kind)
+
+    def host_key(self) -> str:
+        """The public key, as kind and Base64."""
+        return " ".join(self._host_key.with_suffix(".pub").read_text().split()[:2])
+
+    def fingerprint(self) -> str:
+        """As ssh-keygen shows it."""
+        done = subprocess.run([binary("ssh-keygen"), "-l", "-f", self._host_key], capture_output=True, check=True)
+        return done.stdout.decode().split()[1]
+
+    @property
+    def _host_key(self) -> Path:
+        return self.folder / "data" / "host_key"
+
+    def _install(self) -> None:
+        self._host_key.parent.mkdir()
+        self.clients.mkdir(mode=0o700)
+        self.new_host_key()
+        new_ssh_key(self.clients / "id_ed25519")
+        (self.clients / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {self.host_key()}\n")
+        shutil.copy(self.clients / "id_ed25519.pub", self.folder / "authorized_keys")
+        options = [
+            *self._options,
+            f"ListenAddress 127.0.0.1:{self.port}",
+            f"HostKey {self._host_key}",
+            f"AuthorizedKeysFile {self.folder / 'authorized_keys'}",
+            "PidFile none",
+            "StrictModes no",
+            "UsePAM no",
+            "PermitRootLogin yes",
+            "PasswordAuthentication no",
+            "KbdInteractiveAuthentication no",
+        ]
+        (self.folder / "data" / "sshd_config").write_text("\n".join(options) + "\n")
+
+    def _command(self) -> Sequence[str]:
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd insists, and only its service makes it
+        return [binary("sshd"), "-D", "-e", "-f", str(self.folder / "data" / "sshd_config")]
+
+    def _ping(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+            if not connection.recv(4):
+                raise ConnectionError("sshd said nothing")
+
+
+def new_ssh_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
+    """A pair of keys, the public one in a .pub beside `path`."""
+    command = [binary("ssh-keygen"), "-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
 SERVERS: dict[str, Callable[[], DatabaseServer]] = {"mariadb": MariaDB, "postgresql": PostgreSQL}
 
 
@@ -261,6 +348,23 @@ def binary(name: str) -> str:
     path = shutil.which(name, path=_SEARCH_PATH)
     assert path, f"{name} is not installed; `make test` installs it"
     return path
+
+
+def _descendants(pid: int) -> list[int]:
+    try:
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return children + [each for child in children for each in _descendants(child)]
+
+
+def _kill(pids: Sequence[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    # PostgreSQL does not start again while one of its old processes holds on to the shared memory.
+    while any(_is_running(pid) for pid in pids):
+        time.sleep(0.01)
 
 
 def _is_running(pid: int) -> bool:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import requests
 import sqlalchemy as sa
@@ -23,10 +23,13 @@ from pusher.central.tokens import new_token
 from pusher.daemon import cycle
 from pusher.job import NoProgress, Outcome
 from pusher.rest.app import make_app
+from pusher.rest.server import listen
 from pusher.schema.engine import opened
 from tests.servers import free_port
 
+PUSHER = Path(sys.executable).with_name("pusher")
 _START_SECONDS = 30
+_COMMAND_SECONDS = 60
 _OF_CENTRAL = ("Server", "Pushstatus")  # where central notes who pushed
 _CONFIG = """\
 ; what the operator wrote
@@ -49,10 +52,12 @@ class CentralService:
     """`pusher serve` as a process of its own, on one port for all its lives.
 
     `prepare`: migrate both branches first; without, the database must be prepared by the test.
+    `log`: a file for what it writes to standard error.
     """
 
-    def __init__(self, db: str, *, prepare: bool = True) -> None:
+    def __init__(self, db: str, *, prepare: bool = True, log: Path = Path(os.devnull)) -> None:
         self.db = db
+        self.log = log
         self.port = free_port()
         self.resturl = f"http://127.0.0.1:{self.port}/rest/"
         self._process: subprocess.Popen[bytes] | None = None
@@ -69,7 +74,8 @@ class CentralService:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "pusher.cli.main", "serve", "--db", "env:TEST_DB", "--port", str(self.port)]
-        self._process = subprocess.Popen(command, env={**os.environ, "TEST_DB": self.db}, stderr=subprocess.DEVNULL)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, env={**os.environ, "TEST_DB": self.db}, stderr=log)
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -97,17 +103,19 @@ class CentralService:
 
 
 @contextmanager
-def serving(db: str) -> Iterator[str]:
-    """The service's application in a thread, over a prepared database: quicker than a process. Gives its resturl."""
-    with opened(db) as engine, socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(make_app(engine), log_level="critical"))
+def serving(db: str, *, certfile: Path | None = None) -> Iterator[str]:
+    """The service's application in a thread, over a prepared database: quicker than a process. Gives its resturl.
+
+    `certfile`: a certificate and its key, to speak TLS with.
+    """
+    with opened(db) as engine, closing(listen("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(make_app(engine), log_level="critical", ssl_certfile=certfile))
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         while not server.started and thread.is_alive():
             time.sleep(0.01)
         try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}/rest/"
+            yield f"http{'s' if certfile else ''}://127.0.0.1:{listening.getsockname()[1]}/rest/"
         finally:
             server.should_exit = True
             thread.join()
@@ -151,6 +159,32 @@ def write_config(
     path.write_text(_CONFIG.format(site=site, localurl=localurl, resturl=resturl, pushlimit=pushlimit, extra=extra))
     path.chmod(0o600)
     return path
+
+
+def start_pusher(*arguments: str | Path, cwd: Path | None = None, **options: Any) -> subprocess.Popen[str]:
+    """The installed command as a process of its own; `options` go to Popen."""
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([PUSHER, *map(str, arguments)], cwd=cwd, text=True, **pipes | options)
+
+
+def pusher(*arguments: str | Path, cwd: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The installed command, run to its end, which is never a traceback."""
+    with start_pusher(*arguments, cwd=cwd, **options) as process:
+        try:
+            out, err = process.communicate(timeout=_COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    assert "Traceback" not in out + err, out + err
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Fails if `condition` does not come true in time."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come to that"
+        time.sleep(0.02)
 
 
 def push(path: Path) -> Outcome:

@@ -12,14 +12,19 @@ import sqlalchemy as sa
 
 from models import bookkeeping
 from pusher.central.rows import Key
+from pusher.wire.batch import pack_cursor, unpack_cursor
 
 _LONGEST_KEY = 255
+_JSON_TYPES = {int, type(None)}  # of which a key most often consists
 _CHUNK = 500
 
 
 def key_text(key: Iterable[Any]) -> str:
     """A key as one exact text, for the bookkeeping tables."""
-    text = msgspec.json.encode(list(key), enc_hook=bytes.hex).decode()
+    values = tuple(key)
+    if not set(map(type, values)) <= _JSON_TYPES:
+        values = pack_cursor(values)
+    text = msgspec.json.encode(values).decode()
     return text if len(text) <= _LONGEST_KEY else "#" + blake2b(text.encode(), digest_size=16).hexdigest()
 
 
@@ -31,8 +36,9 @@ class Known:
     row_hash: str
     owns: bool
 
-    def key(self) -> Key:
-        return tuple(msgspec.json.decode(self.central_key))
+    def key(self) -> Key | None:
+        """None if it was too long to be kept."""
+        return None if self.central_key.startswith("#") else unpack_cursor(msgspec.json.decode(self.central_key))
 
 
 class IdentityMap:
@@ -54,15 +60,25 @@ class IdentityMap:
                 found[local_key] = Known(central_key=central_key, row_hash=row_hash, owns=owns)
         return found
 
-    def owners(self, central_keys: Iterable[str]) -> dict[str, str]:
-        """The site whose word counts, for each central row that has one."""
+    def owners(self, central_keys: Iterable[str]) -> dict[str, set[tuple[str, str]]]:
+        """Whose word counts, as (site, local key), for each central row that has an owner."""
         map_ = bookkeeping.identity
-        found: dict[str, str] = {}
+        found: dict[str, set[tuple[str, str]]] = {}
         for chunk in _chunks(list(central_keys)):
-            query = sa.select(map_.c.central_key, map_.c.site).where(
+            query = sa.select(map_.c.central_key, map_.c.site, map_.c.local_key).where(
                 map_.c.table_name == self._table, map_.c.central_key.in_(chunk), map_.c.owns
             )
-            found |= {row.central_key: row.site for row in self._connection.execute(query)}
+            for central_key, site, local_key in self._connection.execute(query):
+                found.setdefault(central_key, set()).add((site, local_key))
+        return found
+
+    def given(self, central_keys: Iterable[str]) -> set[str]:
+        """Those of the keys that some site knows a row by, even if that row is no longer there."""
+        map_ = bookkeeping.identity
+        found: set[str] = set()
+        for chunk in _chunks(list(central_keys)):
+            query = sa.select(map_.c.central_key).where(map_.c.table_name == self._table, map_.c.central_key.in_(chunk))
+            found |= set(self._connection.scalars(query))
         return found
 
     def note(self, before: dict[str, Known], after: dict[str, Known]) -> None:

@@ -58,6 +58,12 @@ def current(engine: Engine) -> dict[str, str | None]:
         return _current(connection)
 
 
+def refuse_unprepared(engine: Engine) -> None:
+    """Raises SchemaMismatch, telling what to do, if central's bookkeeping tables are not there."""
+    if current(engine)["bookkeeping"] is None:
+        raise SchemaMismatch("this database is not prepared for pusher; first: pusher db upgrade --db URL")
+
+
 def check(engine: Engine, *, only_bookkeeping: bool = False) -> list[str]:
     """One sentence for each difference between the database and what this version of pusher expects.
 

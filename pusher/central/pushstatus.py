@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from pusher.central.rows import Target
 from pusher.central.sites import lock, utc_now
-from pusher.schema.plan import match
+from pusher.schema.names import match
 from pusher.schema.reflect import dialect_name
 from pusher.wire.messages import Report
 from pusher.wire.tables import RowSet, Schema, Table

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pusher.central.identity import IdentityMap, Known, key_text
 from pusher.central.rows import Key, Target, is_numbered
+from pusher.wire.batch import pack_cursor
 from pusher.wire.fingerprint import canonical, row_hashes
 from pusher.wire.messages import Conflict, Refusal, Resolved
-from pusher.wire.tables import RowSet
+from pusher.wire.tables import Kind, RowSet
 
 
 @dataclass(kw_only=True)
@@ -42,6 +43,7 @@ class Resolution:
         self._map = IdentityMap(self.target.connection, self.site, self.target.table.name)
         self._known = self._map.known(self._local)
         self._notes: dict[str, Known] = {}
+        self._owned: dict[str, tuple[str, str]] = {}  # in this request: central key → (site, local key)
         self._primary_key = self.target.table.primary_key or self.key
         self._read_names = self.rows.names + tuple(name for name in self._primary_key if name not in self.rows.names)
         self.keys = [None] * len(self.rows)
@@ -62,7 +64,11 @@ class Resolution:
     def answer(self) -> Resolved:
         refused = [Refusal(index=i, reason=reason) for i, reason in sorted(self.refused.items())]
         return Resolved(
-            keys=self.keys, created=self.created, updated=self.updated, conflicts=self.conflicts, refused=refused
+            keys=[None if key is None else pack_cursor(key) for key in self.keys],
+            created=self.created,
+            updated=self.updated,
+            conflicts=self.conflicts,
+            refused=refused,
         )
 
     def _has_natural_key(self, index: int) -> bool:
@@ -71,57 +77,76 @@ class Resolution:
     # --- rows known by their natural key
 
     def _by_natural_key(self, indexes: list[int]) -> None:
-        bound = self._bound_values(self.key, indexes)
-        existing = self.target.find(self._read_names, self.key, bound) if indexes else None
-        there = self._canonical_keys(existing) if existing else []
-        place = {key: at for at, key in enumerate(there)}
-        missing: dict[tuple[bytes, ...], list[int]] = {}
-        found: dict[int, int] = {}
-        for i, key in zip(indexes, self._canonical_keys(self.rows.take(indexes)), strict=True):
-            if key in place:
-                found[i] = place[key]
+        groups: dict[Key, list[int]] = {}
+        for i, key in zip(indexes, self._canonical(self.key, self.rows.take(indexes)), strict=True):
+            groups.setdefault(key, []).append(i)
+        firsts = {key: group[0] for key, group in groups.items()}
+        existing = self.target.find(self._read_names, self.key, self._bound_values(self.key, firsts.values()))
+        place = {key: at for at, key in enumerate(self._canonical(self.key, existing))}
+        self._meet(existing, {i: place[key] for key, i in firsts.items() if key in place}, same_key=True)
+        missing = [i for key, i in firsts.items() if key not in place]
+        nameless = self._nameless(missing)
+        self._by_origin(sorted(nameless))
+        self._create([i for i in missing if i not in nameless])
+        for first, *twins in groups.values():
+            for twin in twins:
+                self._join(twin, first)
+
+    def _nameless(self, indexes: list[int]) -> set[int]:
+        """Those that central has by their origin, their natural key having been NULL until now."""
+        known = self._known_keys(indexes)
+        existing = self._find(list(known.values()))
+        unnamed = {
+            key
+            for key, values in zip(existing.tuples(self._primary_key), existing.tuples(self.key), strict=True)
+            if None in values
+        }
+        return {i for i, key in known.items() if key in unnamed}
+
+    def _create(self, indexes: list[int]) -> None:
+        """Adds rows. Central's collation may hold two keys for equal that we do not: then that row is the one."""
+        for position, reason in self._insert(indexes).items():
+            i = indexes[position]
+            existing = self.target.find(self._read_names, self.key, self._bound_values(self.key, [i]))
+            if len(existing) == 1:
+                self._meet(existing, {i: 0}, same_key=False)
             else:
-                missing.setdefault(key, []).append(i)
-        if existing:
-            self._meet(existing, found)
-        for first, *twins in self._create(list(missing.values())):
-            for twin in twins:  # two rows of the site with one natural key are one row
-                self._map_to(twin, self.keys[first], owns=True)
+                self.refused[i] = reason
 
-    def _create(self, groups: list[list[int]]) -> list[list[int]]:
-        """Inserts the first row of each group; returns the groups that are now there."""
-        firsts = [group[0] for group in groups]
-        refused = self._insert(firsts)
-        for position, reason in refused.items():
-            self._meet_or_refuse(firsts[position], reason)
-        return [group for group in groups if self.keys[group[0]] is not None]
+    def _join(self, twin: int, first: int) -> None:
+        """Two rows of the site with one natural key are one row; if they differ, the first one's word stands."""
+        key = self.keys[first]
+        if key is None:
+            if first in self.refused:
+                self.refused[twin] = self.refused[first]
+            return
+        if self._hashes[twin] != self._hashes[first]:
+            self._conflict("owned", self.site, twin, self.rows, first)
+        self._map_to(twin, key, owns=False)
 
-    def _meet_or_refuse(self, index: int, reason: str) -> None:
-        """Central's collation may hold two keys for equal that we do not: then that row is the one."""
-        existing = self.target.find(self._read_names, self.key, self._bound_values(self.key, [index]))
-        if len(existing) == 1:
-            self._meet(existing, {index: 0})
-        else:
-            self.refused[index] = reason
+    def _meet(self, existing: RowSet, found: dict[int, int], *, same_key: bool) -> None:
+        """Each row `i` is there already as row `found[i]` of `existing`: is it the same, and whose word counts?
 
-    def _meet(self, existing: RowSet, found: dict[int, int]) -> None:
-        """Each row `i` is there already as row `found[i]` of `existing`: is it the same, and whose word counts?"""
+        `same_key`: not only central's collation says that it is the same row.
+        """
         central_keys = existing.tuples(self._primary_key)
         compared = RowSet(names=self.rows.names, columns=[existing.column(name) for name in self.rows.names])
         hashes = [digest.hex() for digest in row_hashes(self._columns, compared)]
-        differing = [i for i, at in found.items() if hashes[at] != self._hashes[i]]
-        owners = self._map.owners(key_text(central_keys[found[i]]) for i in differing)
+        differing = {i for i, at in found.items() if hashes[at] != self._hashes[i]}
+        owners = self._owners([central_keys[found[i]] for i in differing])
         updates = []
         for i, at in found.items():
-            owns = bool(self._known.get(self._local[i]) and self._known[self._local[i]].owns)
+            known = self._known.get(self._local[i])
+            owns = known is not None and known.owns
             if i in differing:
-                owner = owners.get(key_text(central_keys[at]))
+                owned_by = owners.get(key_text(central_keys[at]), set())
+                owner = min((site for site, _ in owned_by), default=None)
                 if self._disagree(i, compared, at):
                     self._conflict("agree", owner, i, compared, at)
                     continue
-                if self._said_before(i):
+                if known is not None and known.row_hash == self._hashes[i]:
                     pass  # central's row was changed there since, and this site has nothing new to say
-                elif owner in (None, self.site):
+                elif self._may_write(i, owned_by, same_key):
                     updates.append((i, central_keys[at]))
                     owns = True
                 else:
@@ -129,9 +154,18 @@ class Resolution:
             self._map_to(i, central_keys[at], owns=owns)
         self._update(updates)
 
-    def _said_before(self, index: int) -> bool:
-        known = self._known.get(self._local[index])
-        return known is not None and known.row_hash == self._hashes[index]
+    def _owners(self, central_keys: Iterable[Key]) -> dict[str, set[tuple[str, str]]]:
+        texts = [key_text(key) for key in central_keys]
+        owners = self._map.owners(texts)
+        for text in texts:
+            if text in self._owned:
+                owners.setdefault(text, set()).add(self._owned[text])
+        return owners
+
+    def _may_write(self, index: int, owners: set[tuple[str, str]], same_key: bool) -> bool:
+        """A site may number its rows afresh, so with the same key any of its rows may; but one row is no other."""
+        mine = (self.site, self._local[index])
+        return not owners or mine in owners or (same_key and self.site in {site for site, _ in owners})
 
     def _disagree(self, index: int, compared: RowSet, at: int) -> bool:
         return any(
@@ -144,30 +178,39 @@ class Resolution:
         here, central = {}, {}
         for name, ours, theirs in zip(self.rows.names, self.rows.columns, compared.columns, strict=True):
             if ours[index] != theirs[at] or name in self.key:
-                here[name], central[name] = ours[index], theirs[at]
+                here[name], central[name] = pack_cursor((ours[index], theirs[at]))
         self.conflicts.append(Conflict(index=index, kind=kind, owner=owner, here=here, central=central))
 
     # --- rows known by (site, local primary key)
 
     def _by_origin(self, indexes: list[int]) -> None:
-        known = {i: self._known[self._local[i]].key() for i in indexes if self._local[i] in self._known}
-        existing = self.target.find(self._read_names, self._primary_key, list(known.values())) if known else None
-        there = {key: at for at, key in enumerate(existing.tuples(self._primary_key))} if existing else {}
-        compared = (
-            RowSet(names=self.rows.names, columns=[existing.column(n) for n in self.rows.names]) if existing else None
-        )
-        hashes = [digest.hex() for digest in row_hashes(self._columns, compared)] if compared else []
+        known = self._known_keys(indexes)
+        existing = self._find(list(known.values()))
+        compared = RowSet(names=self.rows.names, columns=[existing.column(name) for name in self.rows.names])
+        hashes = [digest.hex() for digest in row_hashes(self._columns, compared)]
+        there = dict(zip(existing.tuples(self._primary_key), hashes, strict=True))
         updates = []
         for i, key in known.items():
             if key in there:
                 self._map_to(i, key, owns=True)
-                if hashes[there[key]] != self._hashes[i]:
+                if there[key] != self._hashes[i]:
                     updates.append((i, key))
         self._update(updates)
-        lost = [i for i, key in known.items() if key not in there]  # somebody deleted it at central
-        new = lost + [i for i in indexes if i not in known]
+        # Known but not there: somebody deleted it at central.
+        new = [i for i in indexes if known.get(i) not in there]
         for position, reason in self._insert(new).items():
             self.refused[new[position]] = reason
+
+    def _known_keys(self, indexes: Iterable[int]) -> dict[int, Key]:
+        """Central's keys of the rows that this site sent before."""
+        known = {i: self._known[self._local[i]].key() for i in indexes if self._local[i] in self._known}
+        return {i: key for i, key in known.items() if key is not None}
+
+    def _find(self, keys: list[Key]) -> RowSet:
+        return self.target.find(self._read_names, self._primary_key, self._bind(keys))
+
+    def _bind(self, keys: list[Key]) -> list[Key]:
+        return self.target.parameters(RowSet.of(self._primary_key, keys))[0]
 
     # --- writing
 
@@ -175,44 +218,72 @@ class Resolution:
         """Adds the rows at `indexes`; returns the reason for each position in it that was refused."""
         if not indexes:
             return {}
-        rows = [self._bound[i] for i in indexes]
-        names = self.rows.names
-        unsent = [name for name in self._primary_key if name not in names]
-        if unsent:
-            numbers = self.target.number(len(indexes))
-            refused = self.target.insert(
-                (*names, *unsent), [row + number for row, number in zip(rows, numbers, strict=True)]
-            )
-            central_keys = numbers
-        else:
-            refused = self.target.insert(names, rows)
-            central_keys = self.rows.take(indexes).tuples(self._primary_key)
-        for position, i in enumerate(indexes):
-            if position not in refused:
-                self._map_to(i, central_keys[position], owns=True)
-                self.created += 1
+        plain, names, bound = self.rows.take(indexes), self.rows.names, [self._bound[i] for i in indexes]
+        unsent = [column.name for column in self.target.columns(self._primary_key) if column.name not in names]
+        number = next((name for name in unsent if self.target.table.column(name).numbered), None)
+        if number:
+            plain = self._numbered(plain, number)
+            names, numbers = (*names, number), plain.column(number)
+            bound = [(*row, value) for row, value in zip(bound, numbers, strict=True)]
+        refused = self.target.insert(names, bound)
+        stored = [position for position in range(len(indexes)) if position not in refused]
+        for position, key in zip(stored, self._stored_keys(plain.take(stored), number), strict=True):
+            if key is None:
+                refused[position] = "central changed its key while storing it"
+                continue
+            self._map_to(indexes[position], key, owns=True)
+            self.created += 1
         return refused
 
+    def _numbered(self, plain: RowSet, name: str) -> RowSet:
+        """With a number for each row that never was another row's, not even one's that was deleted since."""
+        numbers = [number for (number,) in self.target.number(len(plain))]
+        while True:
+            plain = plain.with_column(name, numbers)
+            if self.target.dialect == "postgresql" or not set(self._primary_key) <= set(plain.names):
+                return plain
+            keys = [key_text(key) for key in plain.tuples(self._primary_key)]
+            given = self._map.given(keys)
+            if not given:
+                return plain
+            last = max(number for number, key in zip(numbers, keys, strict=True) if key in given)
+            numbers = list(range(last + 1, last + 1 + len(numbers)))
+
+    def _stored_keys(self, plain: RowSet, number: str | None) -> list[Key | None]:
+        """The primary keys of rows just added, as central spells them."""
+        columns = self.target.columns(self._primary_key)
+        if all(c.name in plain.names and c.kind in (Kind.INTEGER, Kind.TEXT) and not c.padded for c in columns):
+            return list(plain.tuples(self._primary_key))
+        by = (number,) if number else self.key
+        bound, _ = self.target.parameters(RowSet(names=by, columns=[plain.column(name) for name in by]))
+        there = self.target.find(tuple(dict.fromkeys(by + self._primary_key)), by, bound)
+        stored = dict(zip(self._canonical(by, there), there.tuples(self._primary_key), strict=True))
+        return [stored.get(key) for key in self._canonical(by, plain)]
+
     def _update(self, updates: list[tuple[int, Key]]) -> None:
-        names = self.rows.names
-        unsent = [place for place, name in enumerate(self._primary_key) if name not in names]
-        rows = [self._bound[i] + tuple(key[place] for place in unsent) for i, key in updates]
+        unsent = [place for place, name in enumerate(self._primary_key) if name not in self.rows.names]
+        keys = self._bind([key for _, key in updates])
+        rows = [
+            self._bound[i] + tuple(key[place] for place in unsent) for (i, _), key in zip(updates, keys, strict=True)
+        ]
         refused = self.target.update(self._read_names, self._primary_key, rows)
         for position, reason in refused.items():
-            self.refused[updates[position][0]] = reason
+            i = updates[position][0]
+            self.refused[i] = reason
+            self._notes[self._local[i]] = replace(self._notes[self._local[i]], row_hash="")  # it has still to be said
         self.updated += len(updates) - len(refused)
 
-    def _map_to(self, index: int, central_key: Key | None, *, owns: bool) -> None:
-        assert central_key is not None
+    def _map_to(self, index: int, central_key: Key, *, owns: bool) -> None:
         self.keys[index] = central_key
-        self._notes[self._local[index]] = Known(
-            central_key=key_text(central_key), row_hash=self._hashes[index], owns=owns
-        )
+        local, central = self._local[index], key_text(central_key)
+        self._notes[local] = Known(central_key=central, row_hash=self._hashes[index], owns=owns)
+        if owns:
+            self._owned.setdefault(central, (self.site, local))
 
     def _bound_values(self, names: tuple[str, ...], indexes: Iterable[int]) -> list[Key]:
         places = [self.rows.names.index(name) for name in names]
         return [tuple(self._bound[i][place] for place in places) for i in indexes]
 
-    def _canonical_keys(self, rows: RowSet) -> list[tuple[bytes, ...]]:
-        encoded: list[Any] = [canonical(column, rows.column(column.name)) for column in self.target.columns(self.key)]
+    def _canonical(self, names: tuple[str, ...], rows: RowSet) -> list[tuple[bytes, ...]]:
+        encoded: list[Any] = [canonical(column, rows.column(column.name)) for column in self.target.columns(names)]
         return list(zip(*encoded, strict=True))

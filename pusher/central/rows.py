@@ -12,12 +12,15 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from pusher.central.literals import statements
 from pusher.central.refusals import Fault, fault_of, reason_of
+from pusher.errors import SchemaMismatch
 from pusher.schema.reading import Raw, raw_table, read_by_key
 from pusher.schema.writing import to_parameters
-from pusher.wire.tables import Column, RowSet, Table
+from pusher.wire.tables import Column, Kind, RowSet, Table
 
 Key = tuple[Any, ...]
 _MARKS = re.compile(r" VALUES (\((?:%\(p\d+\)s(?:, )?)+\))")
+_MARK = re.compile(r"%\(p(\d+)\)s")
+_LONG_STATEMENT_CHARACTERS = 1 << 21  # longer than any that holds more than one row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +49,11 @@ class Target:
 
     def insert(self, names: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
         """Adds rows; returns the reason for each index that the database refused."""
-        return self._write(sa.insert(raw_table(self.table)).values(_binds(names)), rows)
+        return self._write(sa.insert(raw_table(self.table)).values(_binds(names)), names, rows)
 
     def upsert(self, names: tuple[str, ...], key: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
         """Adds rows, or overwrites those whose `key`, which the database keeps unique, is there already."""
-        return self._write(_upsert(self.dialect, raw_table(self.table), names, key), rows)
+        return self._write(_upsert(self.dialect, self.table, names, key), names, rows)
 
     def update(self, names: tuple[str, ...], key: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
         """Overwrites the rows whose columns `key` are those of `rows`; the other columns are set."""
@@ -60,24 +63,37 @@ class Target:
             return {}
         binds = _binds(names)
         return self._write(
-            sa.update(source).where(*(source.c[name] == binds[name] for name in key)).values(values), rows
+            sa.update(source).where(*(source.c[name] == binds[name] for name in key)).values(values), names, rows
         )
 
     def number(self, count: int) -> list[Key]:
         """`count` fresh primary keys of a table that the database numbers; call it under the table's lock."""
         name = next(name for name in self.table.primary_key if self.table.column(name).numbered)
-        if self.dialect == "postgresql":
-            sequence = sa.func.pg_get_serial_sequence(sa.literal(f'"{self.table.name}"'), sa.literal(name))
-            numbers = sa.select(sa.func.nextval(sequence)).select_from(sa.func.generate_series(1, count))
-            return [(number,) for (number,) in self.connection.execute(numbers)]
         column = raw_table(self.table).c[name]
-        last = self.connection.scalar(sa.select(column).order_by(column.desc()).limit(1).with_for_update()) or 0
+        highest = sa.select(column).order_by(column.desc()).limit(1)
+        if self.dialect == "postgresql":
+            return [(number,) for number in self._draw(name, count, self.connection.scalar(highest) or 0)]
+        last = self.connection.scalar(highest.with_for_update()) or 0
         return [(last + step,) for step in range(1, count + 1)]
 
-    def _write(self, statement: sa.UpdateBase, rows: list[Key]) -> dict[int, str]:
+    def _draw(self, name: str, count: int, last: int) -> list[int]:
+        """Of a column's sequence, which is behind `last` where rows came with numbers of their own, as from a dump."""
+        sequence = sa.func.pg_get_serial_sequence(sa.literal(f'"{self.table.name}"'), sa.literal(name))
+        draw = sa.select(sa.func.nextval(sequence)).select_from(sa.func.generate_series(1, count))
+        numbers = list(self.connection.scalars(draw))
+        if numbers[0] is None:
+            raise SchemaMismatch(
+                f"central's {self.table.name}.{name} has no sequence of its own (ALTER SEQUENCE OWNED BY)"
+            )
+        if numbers[0] <= last:
+            self.connection.execute(sa.select(sa.func.setval(sequence, max(last, numbers[-1]))))
+            numbers = list(self.connection.scalars(draw))
+        return numbers
+
+    def _write(self, statement: sa.UpdateBase, names: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
         compiled = statement.compile(dialect=self.connection.dialect)
         text = str(compiled)
-        refused: dict[int, str] = {}
+        named = [names[int(place)] for place in dict.fromkeys(_MARK.findall(text))]
         marks = _MARKS.search(text) if self.dialect == "mariadb" else None
         if marks:
             # PyMySQL would write the same text, but value by value.
@@ -86,16 +102,21 @@ class Target:
 
             def write(part: list[Key]) -> None:
                 for each in statements(head, ending, part):
+                    self._check_length(each)
                     self.connection.exec_driver_sql(each)
 
-            _write_or_split(self.connection, write, _ordered(rows, order), 0, refused)
-        else:
-            # Handed to the driver as they are: for so many rows, naming each value would cost more than the rest.
-            bound = _in_order(rows, compiled)
-            _write_or_split(
-                self.connection, lambda part: self.connection.exec_driver_sql(text, part), bound, 0, refused
-            )
-        return refused
+            return _write_or_split(self.connection, write, _ordered(rows, order), named)
+        # Handed to the driver as they are: for so many rows, naming each value would cost more than the rest.
+        bound = _in_order(rows, compiled)
+        return _write_or_split(self.connection, lambda part: self.connection.exec_driver_sql(text, part), bound, named)
+
+    def _check_length(self, statement: str) -> None:
+        """MariaDB hangs up on what is too long for it, which would look as if it were gone for a moment."""
+        if len(statement) < _LONG_STATEMENT_CHARACTERS:
+            return
+        limit = self.connection.exec_driver_sql("select @@max_allowed_packet").scalar() or 0
+        if len(statement.encode()) >= limit:
+            raise OverflowError(f"the row is longer than central's max_allowed_packet, {limit} bytes")
 
 
 def _in_order(rows: list[Key], compiled: sa.Compiled) -> list[Any]:
@@ -114,30 +135,35 @@ def _ordered(rows: list[Key], places: list[int]) -> list[Key]:
 
 
 def _write_or_split(
-    connection: sa.Connection,
-    write: Callable[[list[Any]], object],
-    rows: list[Any],
-    start: int,
-    refused: dict[int, str],
-) -> None:
-    """All rows at once; if the database refuses, each half by itself, down to the row that is at fault."""
-    if not rows:
-        return
-    savepoint = connection.begin_nested()
-    try:
-        write(rows)
-        savepoint.commit()
-        return
-    except Exception as error:
-        if fault_of(error) is not Fault.ROW:
-            raise
-        savepoint.rollback()
-        if len(rows) == 1:
-            refused[start] = reason_of(error)
+    connection: sa.Connection, write: Callable[[list[Any]], object], rows: list[Any], names: Sequence[str]
+) -> dict[int, str]:
+    """All rows at once; if the database refuses, each half by itself, down to the row that is at fault.
+
+    Returns the reason for each index that was refused.
+    """
+    refused: dict[int, str] = {}
+
+    def attempt(part: list[Any], start: int) -> None:
+        if not part:
             return
-    middle = len(rows) // 2
-    _write_or_split(connection, write, rows[:middle], start, refused)
-    _write_or_split(connection, write, rows[middle:], start + middle, refused)
+        savepoint = connection.begin_nested()
+        try:
+            write(part)
+            savepoint.commit()
+            return
+        except Exception as error:
+            if fault_of(error) is not Fault.ROW:
+                raise
+            savepoint.rollback()
+            if len(part) == 1:
+                refused[start] = reason_of(error, names)
+                return
+        middle = len(part) // 2
+        attempt(part[:middle], start)
+        attempt(part[middle:], start + middle)
+
+    attempt(rows, 0)
+    return refused
 
 
 def _binds(names: Iterable[str]) -> dict[str, sa.BindParameter[Any]]:
@@ -145,12 +171,11 @@ def _binds(names: Iterable[str]) -> dict[str, sa.BindParameter[Any]]:
     return {name: sa.bindparam(f"p{place}", type_=Raw()) for place, name in enumerate(names)}
 
 
-def _upsert(dialect: str, source: sa.TableClause, names: tuple[str, ...], key: tuple[str, ...]) -> sa.UpdateBase:
-    others = [name for name in names if name not in key]
+def _upsert(dialect: str, table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> sa.UpdateBase:
     if dialect == "mariadb":
-        statement = mysql.insert(source).values(_binds(names))
-        # Setting the key to itself changes nothing, unlike INSERT IGNORE, which hides errors.
-        return statement.on_duplicate_key_update({name: statement.inserted[name] for name in others or key})
+        return _mariadb_upsert(table, names, key)
+    source = raw_table(table)
+    others = [name for name in names if name not in key]
     insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
     conflict = insert(source).values(_binds(names))
     if not others:
@@ -158,6 +183,23 @@ def _upsert(dialect: str, source: sa.TableClause, names: tuple[str, ...], key: t
     return conflict.on_conflict_do_update(
         index_elements=list(key), set_={name: conflict.excluded[name] for name in others}
     )
+
+
+def _mariadb_upsert(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> sa.UpdateBase:
+    source = raw_table(table)
+    statement = mysql.insert(source).values(_binds(names))
+    # Setting the key to itself changes nothing, unlike INSERT IGNORE, which hides errors.
+    others = [name for name in names if name not in key] or key
+    values: dict[str, Any] = {name: statement.inserted[name] for name in others}
+    for name in key:
+        if table.column(name).kind is Kind.TEXT:
+            # To MariaDB texts may be equal that differ in case, accents or spaces at the end: an error then, lest the
+            # wrong row be overwritten. It has no way to raise one but a text that is no number.
+            here, sent = source.c[name], statement.inserted[name]
+            same = sa.cast(here, sa.BINARY) == sa.cast(sent, sa.BINARY)
+            told = sa.func.concat(sa.literal_column("'its key is to central that of '"), here)
+            values[name] = sa.case((same, here), else_=sa.cast(told, mysql.INTEGER))
+    return statement.on_duplicate_key_update(values)
 
 
 def can_upsert(dialect: str, table: Table, names: Iterable[str], key: tuple[str, ...]) -> bool:

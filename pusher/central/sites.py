@@ -29,11 +29,12 @@ def lock(connection: sa.Connection, name: str) -> None:
 
 def insert_new(connection: sa.Connection, table: sa.Table, values: dict[str, object]) -> None:
     """Inserts a row unless somebody else did so in the meantime."""
+    savepoint = connection.begin_nested()  # not as a context, whose exit would hide a deadlock of MariaDB
     try:
-        with connection.begin_nested():
-            connection.execute(sa.insert(table).values(values))
+        connection.execute(sa.insert(table).values(values))
+        savepoint.commit()
     except sa.exc.IntegrityError:
-        pass  # it is there, which is what was wanted
+        savepoint.rollback()  # it is there, which is what was wanted
 
 
 def instance_of(connection: sa.Connection) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pusher.cli.context import Json, print_json, print_table, say
+from pusher.cli.context import Json, of, print_json, print_table, say
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -30,14 +30,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 def serve(
+    context: typer.Context,
     db: Db = _DEFAULT_DB,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 6543,
     workers: Annotated[int, typer.Option(help="Processes that serve.", min=1, max=64)] = 1,
 ) -> None:
     """Run the central service. The default database is made on first start; any other needs `pusher db upgrade`."""
+    from pusher import log
     from pusher.rest.server import serve as run
 
+    log.configure(verbose=of(context).verbose)
     run(_url(db), host, port, workers, make=db == _DEFAULT_DB)
 
 

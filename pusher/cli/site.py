@@ -41,11 +41,18 @@ def init(
     say(f"wrote {file}; edit it, then: pusher --config {file} check")
 
 
-def check(context: typer.Context, locations: Locations = None, json: Json = False) -> None:
+def check(
+    context: typer.Context,
+    locations: Locations = None,
+    accept_host_key: Annotated[
+        bool, typer.Option("--accept-host-key", help="Trust an SSH host that is not known yet; never one that changed.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Look whether everything is as it must be: configuration, database, way to central, token, tables, clocks."""
     from pusher.checks import run_checks
 
-    findings = list(run_checks(of(context).config_path(), locations or []))
+    findings = list(run_checks(of(context).config_path(), locations or [], accept_host_keys=accept_host_key))
     if json:
         print_json(findings)
     else:

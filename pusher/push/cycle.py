@@ -7,7 +7,7 @@ import datetime as dt
 from pusher.config import Settings
 from pusher.errors import MappingConflict, SchemaMismatch
 from pusher.job import Outcome, Progress
-from pusher.ledger import Ledger, LocationState
+from pusher.ledger import Ledger
 from pusher.push.downward import Downward
 from pusher.push.identity import IdentityMap
 from pusher.push.marker import Marker
@@ -21,7 +21,7 @@ from pusher.transport.central import Central
 class Cycle:
     """Sends what a plan asks for, each stream from its position on.
 
-    `state`: of the location, as the ledger has it once the positions are agreed.
+    `since`: what ended before this moment is not sent for its own sake; None: all is.
     """
 
     def __init__(
@@ -29,7 +29,8 @@ class Cycle:
         *,
         outcome: Outcome,
         settings: Settings,
-        state: LocationState,
+        epoch: str,
+        since: str | None,
         plan: Plan,
         positions: dict[str, Position],
         source: Source,
@@ -41,7 +42,7 @@ class Cycle:
         self._outcome = outcome
         self._plan = plan
         self._positions = positions
-        self._since = state.marker
+        self._since = since
         self._ledger = ledger
         self._digests = ledger.digests(outcome.location)
         self._marker = Marker(settings.path, outcome.location, ledger)
@@ -50,7 +51,7 @@ class Cycle:
         self._streams = Streams(
             outcome=outcome,
             site=site,
-            epoch=state.epoch,
+            epoch=epoch,
             batch_rows=settings.general.pushlimit,
             source=source,
             central=central,

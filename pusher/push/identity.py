@@ -1,34 +1,30 @@
-"""Maps the site's ids to central's: sends entities, learns their central ids, translates foreign keys."""
+"""Sends entities, and the parents that rows refer to, so that central gives them ids."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from itertools import count
 
 import msgspec
 
-from pusher.errors import MappingConflict
+from pusher.errors import MappingConflict, SchemaMismatch
 from pusher.job import Outcome
 from pusher.ledger import Ledger
+from pusher.push.mapping import Key, KnownKeys, Mapped, joined
 from pusher.push.source import Source
 from pusher.schema.plan import Link, Plan, TablePlan, may_be_null
 from pusher.transport.central import Central
 from pusher.wire import PROTOCOL
-from pusher.wire.batch import pack
+from pusher.wire.batch import pack, pack_cursor, unpack_cursor
 from pusher.wire.fingerprint import row_hashes
 from pusher.wire.messages import MAX_ENTITIES, Conflict, Resolve
 from pusher.wire.tables import RowSet
 
-Key = tuple[Any, ...]
+# A tree is sent generation by generation as long as it is not deeper than this; then it is cheaper to send
+# all the rest with NULL for a parent, and once more with the parent.
+_GENERATIONS = 20
 
-
-@dataclass(frozen=True, kw_only=True)
-class Mapped:
-    """Rows with central's ids in their foreign keys; `missing[i]`: the links of row i whose parent has none."""
-
-    rows: RowSet
-    missing: dict[int, list[Link]]
+Mark = tuple[str, tuple[str, ...], Key]  # a row: its table, and what some of its columns hold
 
 
 class IdentityMap:
@@ -47,24 +43,30 @@ class IdentityMap:
         self._source = source
         self._central = central
         self._ledger = ledger
-        self._keys: dict[tuple[str, tuple[str, ...]], dict[Key, Key]] = {}
+        self._known = KnownKeys()
         self._hashes: dict[str, dict[Key, str]] = {}
-        self._referred = {(link.parent, link.parent_columns) for table in plan.working for link in table.links}
-        self._under_way: set[tuple[str, Key]] = set()
+        self._referred = {table.name: {table.identity} for table in plan.working}
+        for link in (link for table in plan.working for link in table.links):
+            self._referred[link.parent].add(link.parent_columns)
+        self._under_way: set[Mark] = set()
+        self._failed: set[Mark] = set()  # in this cycle: not to be tried for each row that refers to it
+        self._ended: set[Mark] = set()
         self._unfinished: list[tuple[TablePlan, RowSet]] = []
-        self._held: dict[str, list[tuple[str, str]]] = {}
+        self._held: dict[str, dict[str, str]] = {}
+        self._held_before = set(ledger.held(self._location))
         for table in plan.working:
             self._load(table)
 
     def _load(self, table: TablePlan) -> None:
-        keys = self._keys.setdefault((table.name, table.identity), {})
         hashes = self._hashes.setdefault(table.name, {})
-        for local_key, (central_key, row_hash) in self._ledger.identities(self._location, table.name).items():
-            local = tuple(msgspec.json.decode(local_key))
-            keys[local] = tuple(msgspec.json.decode(central_key))
+        pairs = []
+        for local_text, (central_text, row_hash) in self._ledger.identities(self._location, table.name).items():
+            local, central = (unpack_cursor(msgspec.json.decode(text)) for text in (local_text, central_text))
+            pairs.append((local, central))
             hashes[local] = row_hash
+        self._known.learn(table.name, table.identity, pairs)
 
-    # --- entities
+    # --- what a cycle asks for
 
     def send_entities(self, table: TablePlan, since: str | None) -> None:
         """Sends the rows of an entity that are active and new, or that changed since they were sent.
@@ -72,137 +74,189 @@ class IdentityMap:
         `since`: a row that ended before this moment is not active. Raises MappingConflict.
         """
         known = self._hashes[table.name]
+        left = 0
         for rows in self._source.entities(table):
-            local = rows.tuples(table.identity)
-            hashes = self._local_hashes(table, rows)
             active = self._active(table, rows, since)
-            changed = [i for i, key in enumerate(local) if (key in known or active[i]) and known.get(key) != hashes[i]]
-            self._send(table, rows.take(changed))
+            local = rows.tuples(table.identity)
+            chosen = [i for i, key in enumerate(local) if active[i] or key in known]
+            left += len(rows) - len(chosen)
+            self._send(table, rows.take(chosen))
+        note = f"{left} rows ended before {since}: they are sent only when others refer to them"
+        notes = self._outcome.table(table.name, table.role).notes
+        if left and note not in notes:
+            notes.append(note)
+
+    def translate(self, table: TablePlan, rows: RowSet) -> Mapped:
+        """Puts central's ids into the foreign keys of rows, sending parents that central has not seen."""
+        mapped = self._known.translate(table, rows)
+        if mapped.missing:
+            self._send_parents(table, rows.take(sorted(mapped.missing)), deferred=True)
+            mapped = self._known.translate(table, rows)
+        return mapped
 
     def finish(self) -> None:
         """Sends the rows again that went with a NULL because their parent had no central id yet."""
         while self._unfinished:
-            table, rows = self._unfinished.pop()
-            self._send(table, rows)
+            table, rows = self._unfinished.pop(0)
+            try:
+                self._send(table, rows, completing=True)
+            except (SchemaMismatch, MappingConflict) as reason:
+                self._outcome.table(table.name, table.role).stopped = str(reason)
 
     def local_keys(self, link: Link) -> dict[Key, Key]:
         """Central's values of a link's parent columns → the site's own, as far as they are known."""
-        return {central: local for local, central in self._keys.get((link.parent, link.parent_columns), {}).items()}
+        return {central: local for local, central in self._known.of(link.parent, link.parent_columns).items()}
 
     def take_held(self, table: str) -> list[tuple[str, str]]:
         """The rows of `table` that could not be mapped or were refused since the last call: (local key, reason)."""
-        return self._held.pop(table, [])
+        return list(self._held.pop(table, {}).items())
 
     def _active(self, table: TablePlan, rows: RowSet, since: str | None) -> list[bool]:
+        """A row that ended is not, nor is what belongs to it by a foreign key that must be filled."""
+        moment = (since or "").replace(" ", "T")
         ends = rows.column(table.active_until) if table.active_until else [None] * len(rows)
-        active = [end is None or since is None or str(end) >= since for end in ends]
+        active = [end is None or str(end) >= moment[: len(str(end))] for end in ends]
         for link in table.links:
-            parent = self._plan.table(link.parent)
-            if parent.name == table.name or parent.active_until is None:
-                continue  # what belongs to a house that has ended is itself no longer active
-            keys = self._keys.get((link.parent, link.parent_columns), {})
+            if link.parent == table.name or may_be_null(table, link):
+                continue
+            keys = self._known.link_keys(link, rows)
             active = [
-                on and (None in key or key in keys) for on, key in zip(active, rows.tuples(link.columns), strict=True)
+                on and (link.parent, link.parent_columns, key) not in self._ended
+                for on, key in zip(active, keys, strict=True)
             ]
+        known = self._hashes[table.name]
+        left = [i for i, key in enumerate(rows.tuples(table.identity)) if not active[i] and key not in known]
+        self._ended |= self._marks(table, rows.take(left))
         return active
 
-    def _local_hashes(self, table: TablePlan, rows: RowSet) -> list[str]:
-        sent = RowSet(names=table.sent, columns=[rows.column(name) for name in table.sent])
-        return [digest.hex() for digest in row_hashes((table.local.column(name) for name in table.sent), sent)]
+    # --- parents
 
-    # --- translating
-
-    def translate(self, table: TablePlan, rows: RowSet) -> Mapped:
-        """Puts central's ids into the foreign keys of rows, sending parents that central has not seen."""
-        missing: dict[int, list[Link]] = {}
-        mapped = rows
+    def _send_parents(self, table: TablePlan, rows: RowSet, *, deferred: bool) -> None:
+        """Sends what `rows` refer to and central has not seen; behind a deferred link only if `deferred`."""
         for link in table.links:
-            keys = rows.tuples(link.columns)
-            distinct = {key for key in set(keys) if None not in key}
-            known = self._keys.setdefault((link.parent, link.parent_columns), {})
-            if unknown := distinct - known.keys():
-                self._ensure(link, unknown)
-            central = {key: known.get(key, (None,) * len(key)) for key in distinct}
-            for name, values in zip(
-                link.columns, zip(*(central.get(key, key) for key in keys), strict=True), strict=True
-            ):
-                mapped = mapped.with_column(name, list(values))
-            if unknown := distinct - known.keys():
-                for i, key in enumerate(keys):
-                    if key in unknown:
-                        missing.setdefault(i, []).append(link)
-        return Mapped(rows=mapped, missing=missing)
+            if (deferred or not link.deferred) and (wanted := self._wanted(link, rows)):
+                self._send(self._plan.table(link.parent), self._read_parents(link, wanted))
 
-    def _ensure(self, link: Link, keys: set[Key]) -> None:
-        """Sends the parents whose `link.parent_columns` hold one of `keys`, and their own ancestors with them."""
+    def _wanted(self, link: Link, rows: RowSet) -> set[Key]:
+        marks = {(link.parent, link.parent_columns, key) for key in self._known.unknown(link, rows)}
+        return {key for _, _, key in marks - self._under_way - self._failed}
+
+    def _read_parents(self, link: Link, wanted: set[Key]) -> RowSet:
+        """The rows that `wanted` names, and their own ancestors with them, but for those that are being sent."""
         parent = self._plan.table(link.parent)
-        wanted = [key for key in keys if (parent.name, key) not in self._under_way]
-        if not wanted:
-            return
-        rows = self._source.by_key(parent, link.parent_columns, wanted)
-        for own in (each for each in parent.links if each.parent == parent.name):
-            rows = self._with_ancestors(parent, own, rows)
-        self._send(parent, rows)
+        own = [each for each in parent.links if each.parent == parent.name]
+        generation = self._read(link, wanted)
+        found = [generation]
+        there = set(generation.tuples(parent.identity))
+        while own and len(generation):
+            more = joined(self._read(each, self._wanted(each, generation)) for each in own)
+            fresh = {key: i for i, key in enumerate(more.tuples(parent.identity)) if key not in there}
+            generation = more.take(list(fresh.values()))
+            found.append(generation)
+            there |= fresh.keys()
+        rows = joined(found)
+        keys = rows.tuples(parent.identity)
+        return rows.take(
+            [i for i, key in enumerate(keys) if (parent.name, parent.identity, key) not in self._under_way]
+        )
 
-    def _with_ancestors(self, table: TablePlan, link: Link, rows: RowSet) -> RowSet:
-        known = self._keys.get((table.name, link.parent_columns), {})
-        while True:
-            here = set(rows.tuples(link.parent_columns))
-            beyond = {
-                key for key in rows.tuples(link.columns) if None not in key and key not in here and key not in known
-            }
-            more = self._source.by_key(table, link.parent_columns, list(beyond)) if beyond else None
-            if not more:
-                return rows
-            columns = [own + new for own, new in zip(rows.columns, more.columns, strict=True)]
-            rows = RowSet(names=rows.names, columns=columns)
+    def _read(self, link: Link, keys: set[Key]) -> RowSet:
+        """The parents with these keys; a key that no row has is not looked for again."""
+        parent = self._plan.table(link.parent)
+        rows = self._source.by_key(parent, link.parent_columns, list(keys))
+        present = set(rows.tuples(link.parent_columns))
+        absent = keys - present
+        for key in list(absent) if present - keys else ():
+            alike = self._source.by_key(parent, link.parent_columns, [key]).tuples(link.parent_columns)
+            if len(alike) == 1:
+                self._known.alias(link, key, alike[0])
+                absent.remove(key)
+        self._failed |= {(link.parent, link.parent_columns, key) for key in absent}
+        return rows
 
     # --- sending
 
-    def _send(self, table: TablePlan, rows: RowSet) -> None:
-        """Sends rows level by level: a row goes when all it refers to has a central id."""
-        marks = {(table.name, key) for key in rows.tuples(table.identity)} - self._under_way
+    def _send(self, table: TablePlan, rows: RowSet, *, completing: bool = False) -> None:
+        """Sends those of `rows` that are new or changed, and before them what they refer to.
+
+        Where rows wait for each other, some go with a NULL, and `finish` sends them again, `completing` them.
+        """
+        marks = self._marks(table, rows)
         self._under_way |= marks
         try:
-            while len(rows):
-                mapped = self.translate(table, rows)
-                ready = [i for i in range(len(rows)) if i not in mapped.missing]
-                if not ready:
-                    self._open_circle(table, rows, mapped)
+            self._send_parents(table, rows, deferred=completing)
+            rows = rows.take(self._changed(table, rows))
+            for generation in count():
+                if not len(rows):
                     return
-                self._resolve(table, rows.take(ready), mapped.rows.take(ready))
-                rows = rows.take(sorted(mapped.missing))
+                mapped = self._known.translate(table, rows)
+                ready = [i for i in range(len(rows)) if i not in mapped.missing]
+                opened: list[int] = []
+                if not completing and (not ready or generation >= _GENERATIONS):
+                    opened = [i for i in mapped.missing if self._may_go(table, rows, i, mapped.missing[i])]
+                if not (ready or opened):
+                    self._hold_all(table, rows, mapped)
+                    return
+                self._resolve(table, rows.take(ready), mapped.rows.take(ready), final=True)
+                self._resolve(table, rows.take(opened), mapped.rows.take(opened), final=False)
+                gone = {*ready, *opened}
+                self._under_way -= self._marks(table, rows.take(sorted(gone)))
+                rows = rows.take([i for i in range(len(rows)) if i not in gone])
         finally:
             self._under_way -= marks
 
-    def _open_circle(self, table: TablePlan, rows: RowSet, mapped: Mapped) -> None:
-        """Nothing can go first. Rows that wait for each other go with NULL now and again later; others are held."""
-        waiting: list[int] = []
-        lost: list[int] = []
-        for i in range(len(rows)):
-            circular = all(
-                (link.parent, rows.take([i]).tuples(link.columns)[0]) in self._under_way and may_be_null(table, link)
-                for link in mapped.missing[i]
-            )
-            (waiting if circular else lost).append(i)
-        for i in lost:
-            self.hold(table, rows, i, missing_parent(rows, i, mapped.missing[i]))
-        if waiting:
-            self._unfinished.append((table, rows.take(waiting)))
-            self._resolve(table, rows.take(waiting), mapped.rows.take(waiting), final=False)
+    def _may_go(self, table: TablePlan, rows: RowSet, index: int, missing: Iterable[Link]) -> bool:
+        """Whether a row can go before its parents do, because these are on their way and central takes a NULL."""
+        return all(may_be_null(table, link) and self._comes(link, rows, index) for link in missing)
 
-    def hold(self, table: TablePlan, rows: RowSet, index: int, reason: str) -> None:
-        self._held.setdefault(table.name, []).append((local_key(table, rows, index), reason))
+    def _comes(self, link: Link, rows: RowSet, index: int) -> bool:
+        (key,) = self._known.link_keys(link, rows.take([index]))
+        return link.deferred or (link.parent, link.parent_columns, key) in self._under_way
 
-    def _resolve(self, table: TablePlan, local: RowSet, mapped: RowSet, *, final: bool = True) -> None:
+    def _marks(self, table: TablePlan, rows: RowSet) -> set[Mark]:
+        return {(table.name, columns, key) for columns in self._referred[table.name] for key in rows.tuples(columns)}
+
+    def _changed(self, table: TablePlan, rows: RowSet) -> list[int]:
+        """The rows that central does not have like this. Of the others, what refers to them is told."""
+        known = self._hashes[table.name]
+        central = self._known.of(table.name, table.identity)
+        names = tuple(table.central_names.get(name, name) for name in table.identity)
+        left = list(range(len(rows)))
+        while True:
+            part = rows.take(left)
+            mapped = self._known.translate(table, part)
+            keys = part.tuples(table.identity)
+            hashes = _sent_hashes(table, mapped.rows)
+            same = [at for at, key in enumerate(keys) if at not in mapped.missing and known.get(key) == hashes[at]]
+            self._learn(table, part.take(same), mapped.rows.take(same), names, [central[keys[at]] for at in same])
+            gone = set(same)
+            left = [i for at, i in enumerate(left) if at not in gone]
+            if not (same and mapped.missing):  # else what was missing may have been among the same
+                return left
+
+    def _hold_all(self, table: TablePlan, rows: RowSet, mapped: Mapped) -> None:
+        for i, links in mapped.missing.items():
+            waiting = [link for link in links if self._comes(link, rows, i)]
+            lost = [link for link in links if link not in waiting]
+            reason = missing_parent(rows, i, lost)
+            if not lost:
+                columns = ", ".join(name for link in waiting for name in link.columns)
+                reason = f"it waits for a row that waits for it, and central takes no NULL for {columns}"
+            self._hold(table, rows, i, reason)
+
+    def _hold(self, table: TablePlan, rows: RowSet, index: int, reason: str) -> None:
+        self._held.setdefault(table.name, {})[local_key(table, rows, index)] = reason
+        self._failed |= self._marks(table, rows.take([index]))
+
+    def _resolve(self, table: TablePlan, local: RowSet, mapped: RowSet, *, final: bool) -> None:
+        if len(local) and not final:
+            self._unfinished.append((table, local))
         for at in range(0, len(local), MAX_ENTITIES):
             part = list(range(at, min(at + MAX_ENTITIES, len(local))))
             self._resolve_part(table, local.take(part), mapped.take(part), final)
 
     def _resolve_part(self, table: TablePlan, local: RowSet, mapped: RowSet, final: bool) -> None:
         outcome = self._outcome.table(table.name, table.role)
-        sent = wire_rows(table, mapped)
-        local_keys = local.tuples(table.identity)
         answer = self._central.resolve(
             Resolve(
                 protocol=PROTOCOL,
@@ -210,17 +264,18 @@ class IdentityMap:
                 table=table.central_name,
                 key=table.to_central(table.key),
                 agree=table.to_central(table.agree),
-                local_keys=local_keys,
-                rows=pack(tuple(table.local.column(name).kind for name in table.sent), sent),
+                local_keys=[pack_cursor(key) for key in local.tuples(table.identity)],
+                rows=pack(tuple(table.local.column(name).kind for name in table.sent), wire_rows(table, mapped)),
             )
         )
         outcome.sent += len(local)
         outcome.created += answer.created
         outcome.updated += answer.updated
         outcome.stored += sum(key is not None for key in answer.keys)
-        self._note(table, local, mapped, answer.keys, {each.index for each in answer.refused}, final)
+        keys = [None if key is None else unpack_cursor(key) for key in answer.keys]
+        self._note(table, local, mapped, keys, {each.index for each in answer.refused}, final)
         for refusal in answer.refused:
-            self.hold(table, local, refusal.index, refusal.reason)
+            self._hold(table, local, refusal.index, refusal.reason)
         fatal = [conflict for conflict in answer.conflicts if conflict.kind == "agree"]
         if fatal:
             raise MappingConflict("; ".join(_describe(table, conflict) for conflict in fatal))
@@ -235,34 +290,51 @@ class IdentityMap:
         refused: set[int],
         final: bool,
     ) -> None:
-        hashes = self._local_hashes(table, local)
-        noted = []
-        done = [(i, key) for i, key in enumerate(keys) if key is not None]
-        for parent, columns in self._referred | {(table.name, table.identity)}:
-            if parent != table.name:
-                continue
-            place = self._keys.setdefault((parent, columns), {})
-            here = local.tuples(columns)
-            for i, key in done:
-                place[here[i]] = self._central_values(table, columns, key, mapped, i)
-        identities = local.tuples(table.identity)
-        for i, _ in done:
-            # Not noted as sent while something of the row is still to come.
-            hash_ = hashes[i] if final and i not in refused else ""
-            self._hashes[table.name][identities[i]] = hash_
-            noted.append(
-                (key_text(identities[i]), key_text(self._keys[table.name, table.identity][identities[i]]), hash_)
-            )
-        self._ledger.note_identities(self._location, table.name, noted)
-
-    def _central_values(self, table: TablePlan, columns: tuple[str, ...], key: Key, mapped: RowSet, row: int) -> Key:
-        """Central's values of `columns`: from its primary key, or as they were sent."""
+        """Remembers the ids that central gave. A row is not noted as sent while something of it is still to come."""
         assert table.central is not None
-        by_name = dict(zip(table.central.primary_key or table.to_central(table.key), key, strict=True))
-        return tuple(
-            by_name[table.central_names[name]] if table.central_names.get(name) in by_name else mapped.column(name)[row]
-            for name in columns
-        )
+        done = [i for i, key in enumerate(keys) if key is not None]
+        rows, sent = local.take(done), mapped.take(done)
+        names = table.central.primary_key or table.to_central(table.key)
+        self._learn(table, rows, sent, names, [key for key in keys if key is not None])
+        hashes = _sent_hashes(table, sent)
+        central = self._known.of(table.name, table.identity)
+        noted = []
+        for place, (i, key) in enumerate(zip(done, rows.tuples(table.identity), strict=True)):
+            hash_ = hashes[place] if final and i not in refused else ""
+            self._hashes[table.name][key] = hash_
+            noted.append((key_text(key), key_text(central[key]), hash_))
+        self._ledger.note_identities(self._location, table.name, noted)
+        self._release(table, rows.take([place for place, i in enumerate(done) if i not in refused]))
+
+    def _release(self, table: TablePlan, taken: RowSet) -> None:
+        """Central has these rows, whatever it said before."""
+        self._failed -= self._marks(table, taken)
+        keys = [key_text(key) for key in taken.tuples(table.identity)]
+        held = self._held.get(table.name, {})
+        for key in keys if held else ():
+            held.pop(key, None)
+        if table.name in self._held_before:
+            self._ledger.release(self._location, table.name, keys)
+
+    def _learn(
+        self, table: TablePlan, local: RowSet, sent: RowSet, names: tuple[str, ...], keys: Sequence[Key]
+    ) -> None:
+        """Notes central's ids of rows. `names`: the columns of central that `keys` hold; the others are as sent."""
+        place = {name: at for at, name in enumerate(names)}
+        for columns in self._referred[table.name]:
+            values = [
+                [key[place[there]] for key in keys]
+                if (there := table.central_names.get(name, name)) in place
+                else sent.column(name)
+                for name in columns
+            ]
+            pairs = zip(local.tuples(columns), zip(*values, strict=True), strict=True)
+            self._known.learn(table.name, columns, pairs)
+
+
+def _sent_hashes(table: TablePlan, mapped: RowSet) -> list[str]:
+    """Of what central is told of each row; so a row whose parent got another id has changed."""
+    return [digest.hex() for digest in row_hashes(table.central_columns(table.sent), wire_rows(table, mapped))]
 
 
 def wire_rows(table: TablePlan, mapped: RowSet) -> RowSet:
@@ -270,8 +342,8 @@ def wire_rows(table: TablePlan, mapped: RowSet) -> RowSet:
     return RowSet(names=table.to_central(table.sent), columns=[mapped.column(name) for name in table.sent])
 
 
-def key_text(key: Iterable[Any]) -> str:
-    return msgspec.json.encode(list(key), enc_hook=bytes.hex).decode()
+def key_text(key: Iterable[object]) -> str:
+    return msgspec.json.encode(pack_cursor(key)).decode()
 
 
 def local_key(table: TablePlan, rows: RowSet, index: int) -> str:

@@ -91,7 +91,7 @@ class PushJob:
             outcome.notes.append(f"the clocks differ by {outcome.clock_skew_seconds:.0f} s")
         for stopped in meeting.plan.stopped:
             outcome.table(stopped.name, stopped.role).stopped = stopped.stopped
-        positions = self._begin(meeting, outcome)
+        positions, since = self._begin(meeting, outcome)
         self._ledger.know_central(
             self.location,
             meeting.welcome.instance,
@@ -106,7 +106,8 @@ class PushJob:
         Cycle(
             outcome=outcome,
             settings=self._settings,
-            state=state,
+            epoch=state.epoch,
+            since=since,
             plan=meeting.plan,
             positions=positions,
             source=self._source,
@@ -116,8 +117,11 @@ class PushJob:
         ).run()
         self._report(outcome, positions)
 
-    def _begin(self, meeting: Meeting, outcome: Outcome) -> dict[str, Position]:
-        """The positions to go on from, noted in the ledger before anything is sent."""
+    def _begin(self, meeting: Meeting, outcome: Outcome) -> tuple[dict[str, Position], str | None]:
+        """The positions to go on from, noted in the ledger before anything is sent.
+
+        With them the moment since which central is known to have all entities, None if there is none.
+        """
         streams = [table for table in meeting.plan.working if table.role is Role.STREAM]
         start = decide(
             streams,
@@ -140,7 +144,7 @@ class PushJob:
             sequence = there.sequence if there and there.epoch == epoch else 0
             cursor = start.cursors.get(table.name)
             positions[table.name] = Position(table=table, cursor=cursor, sequence=sequence)
-        return positions
+        return positions, None if start.forget_identities else self._config.lastupdate
 
     # --- the end
 

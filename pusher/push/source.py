@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from pusher.config import Settings
+from pusher.errors import SourceUnreachable, Unreachable
 from pusher.schema.aggregates import read_columns
 from pusher.schema.engine import opened, reaching, writing
 from pusher.schema.plan import TablePlan
@@ -22,6 +25,8 @@ from pusher.wire.tables import Kind, RowSet, Schema
 
 _ENTITIES_AT_ONCE = 5000
 _WHAT = "the site's database"
+_TIMES = (Kind.DATE, Kind.DATETIME, Kind.INSTANT)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +40,12 @@ class Page:
 
 @contextmanager
 def open_source(settings: Settings) -> Iterator[Source]:
-    """The site's database, as long as it is needed. Raises Unreachable or ConfigError."""
-    with opened(settings.general.localurl.reveal()) as engine:
+    """The site's database, as long as it is needed. Raises SourceUnreachable or ConfigError."""
+    with ExitStack() as stack:
+        try:
+            engine = stack.enter_context(opened(settings.general.localurl.reveal()))
+        except Unreachable as error:
+            raise SourceUnreachable(f"{error}; correct localurl in {settings.path}") from error
         yield Source(engine)
 
 
@@ -95,34 +104,45 @@ class Source:
             rows = read_raw(connection, self.dialect, plan.local, [plan.cursor], narrow)
         return moment_of(plan, pack_cursor(rows[0])) if rows else None
 
-    def from_moment(self, plan: TablePlan, moment: str) -> Cursor:
-        """The cursor before every row of that moment (ISO 8601), spelt as this database spells it."""
+    def from_moment(self, plan: TablePlan, moment: str) -> Cursor | None:
+        """The cursor before every row of that moment (ISO 8601), spelt as this database spells it.
+
+        None if the stream's cursor is no time.
+        """
         assert plan.cursor is not None
-        spaced = moment.replace("T", " ")
+        kind = plan.local.column(plan.cursor).kind
+        if kind not in _TIMES:
+            return None
+        spaced = moment[: len("2013-05-01")] if kind is Kind.DATE else moment.replace("T", " ")
         if self.dialect != "sqlite":
             return (spaced,)
         column = raw_table(plan.local).c[plan.cursor]
         with reaching(_WHAT), self._engine.connect() as connection:
             sample = connection.scalar(sa.select(column).limit(1))
-        return (moment if "T" in str(sample) else spaced,)  # SQLite compares texts
+        if isinstance(sample, int | float):
+            return None  # SQLite takes anything for a date
+        return (spaced.replace(" ", "T") if "T" in str(sample) else spaced,)  # and compares texts
 
     def entities(self, plan: TablePlan) -> Iterator[RowSet]:
         """All rows of an entity in the order of its identity, some thousand at a time."""
         source = raw_table(plan.local)
         order = [source.c[name] for name in plan.identity]
         names = _names(plan)
+        # Where NULL leaves rows alike, no row is the last of a page: then all of them are one page.
+        loose = any(plan.local.column(name).nullable for name in plan.identity) and not plan.local.primary_key
+        limit = None if loose else _ENTITIES_AT_ONCE
         last: tuple[Any, ...] | None = None
         while True:
 
             def narrow(select: Select, last: tuple[Any, ...] | None = last) -> Select:
                 condition = _beyond(order, last) if last else sa.true()
-                return select.where(condition).order_by(*order).limit(_ENTITIES_AT_ONCE)
+                return select.where(condition).order_by(*order).limit(limit)
 
             with reaching(_WHAT), self._engine.connect() as connection:
                 rows = read_raw(connection, self.dialect, plan.local, names, narrow)
             if rows:
                 yield to_plain(plan.local, names, rows)
-            if len(rows) < _ENTITIES_AT_ONCE:
+            if limit is None or len(rows) < limit:
                 return
             last = tuple(rows[-1][names.index(name)] for name in plan.identity)
 
@@ -130,7 +150,7 @@ class Source:
         """The rows whose `columns` hold one of `keys` (plain values)."""
         bound = [
             to_parameters(self.dialect, plan.local.column(name), list(values))[0]
-            for name, values in zip(columns, zip(*keys, strict=True), strict=True)
+            for name, values in zip(columns, RowSet.of(columns, list(keys)).columns, strict=True)
         ]
         bound_keys = list(zip(*bound, strict=True))
         with reaching(_WHAT), self._engine.connect() as connection:
@@ -138,23 +158,34 @@ class Source:
 
 
 def moment_of(plan: TablePlan, cursor: Cursor) -> str | None:
-    """The moment at which a stream's cursor stands, or None if its cursor is no time."""
+    """The moment at which a stream's cursor stands, or None if its cursor is no time that a calendar knows."""
     assert plan.cursor is not None
-    column = plan.local.column(plan.cursor)
-    if column.kind not in (Kind.DATETIME, Kind.INSTANT, Kind.DATE) or not isinstance(cursor[0], str):
+    text = cursor[0]
+    if plan.local.column(plan.cursor).kind not in _TIMES or not isinstance(text, str):
         return None
-    return cursor[0].replace(" ", "T", 1).removesuffix("+00").removesuffix("." + "0" * 6)
-
-
-def older(one: Cursor, other: Cursor) -> Cursor:
-    """The cursor that leaves nothing out of what either has left to send."""
-    mine, theirs = (str(c[0]).replace("T", " ") if isinstance(c[0], str) else c[0] for c in (one, other))
+    found = _MOMENT.match(text.replace(" ", "T", 1))
     try:
-        if mine != theirs:
+        dt.datetime.fromisoformat(found[0] if found and not text.endswith("BC") else "")
+    except ValueError:
+        return None
+    return re.sub(r"\.0+$", "", found[0]) if found else None
+
+
+def older(one: Cursor, other: Cursor) -> Cursor | None:
+    """The cursor that leaves nothing out of what either has left to send; None is the beginning."""
+    for place, (mine, theirs) in enumerate(zip(_comparable(one), _comparable(other), strict=False)):
+        if mine == theirs:
+            continue
+        if place == 0 and isinstance(mine, str) and isinstance(theirs, str):
             return one if mine < theirs else other
-    except TypeError:
-        return one if str(mine) < str(theirs) else other
-    return one if one == other else one[:1]
+        if isinstance(mine, int | float) and isinstance(theirs, int | float):
+            return one if mine < theirs else other
+        return one[:1] if place else None  # which of two texts comes first, only the database knows
+    return one if len(one) < len(other) else other
+
+
+def _comparable(cursor: Cursor) -> Cursor:
+    return tuple(value.replace("T", " ") if isinstance(value, str) else value for value in cursor[:1]) + cursor[1:]
 
 
 def _names(plan: TablePlan) -> tuple[str, ...]:
@@ -173,13 +204,14 @@ def _after(order: list[sa.ColumnClause[Any]], cursor: tuple[Any, ...]) -> sa.Col
 
 
 def _at_least(column: sa.ColumnClause[Any], value: Any) -> sa.ColumnElement[bool]:
-    condition: sa.ColumnElement[bool] = column >= value
+    condition: sa.ColumnElement[bool] = sa.true() if value is None else column >= value
     return condition
 
 
 def _beyond(order: list[sa.ColumnClause[Any]], values: tuple[Any, ...]) -> sa.ColumnElement[bool]:
     column, value = order[0], values[0]
-    greater: sa.ColumnElement[bool] = column > value
+    # SQLite lets a primary key be NULL, and sorts it first.
+    greater: sa.ColumnElement[bool] = column.is_not(None) if value is None else column > value
     if len(order) == 1:
         return greater
     return sa.or_(greater, sa.and_(column == value, _beyond(order[1:], values[1:])))

@@ -32,7 +32,7 @@ def decide(
     state: LocationState,
     lastupdate: str | None,
     welcome: Welcome,
-    from_moment: Callable[[TablePlan, str], Cursor],
+    from_moment: Callable[[TablePlan, str], Cursor | None],
 ) -> Start:
     """`here`: the site's checkpoints. `lastupdate`: as it stands in the configuration.
 
@@ -41,35 +41,37 @@ def decide(
     """
     start = Start()
     edited = lastupdate != state.marker
-    state_lost = not here and state.marker is None
-    if state.instance not in (None, welcome.instance):
-        start.forget_identities = True
+    exchanged = state.instance not in (None, welcome.instance)
+    if exchanged:
         start.notes.append("central is another database than before")
     if edited and lastupdate is None:
         start.start_over = True
         start.notes.append("lastupdate was set to None: everything is sent again")
         return start
+    state_lost = not here and state.marker is None and bool(welcome.checkpoints)
+    set_back = (lastupdate or "").replace("T", " ") < (state.marker or "")
+    behind = False
     for table in streams:
         there = welcome.checkpoints.get(table.central_name)
-        central_cursor = there.cursor if there else None
+        central = there.cursor if there else None
         own = here.get(table.name)
-        if edited and lastupdate is not None:
-            asked = from_moment(table, lastupdate.replace(" ", "T"))
-            if state_lost and welcome.checkpoints:
-                asked_or_older = older(asked, central_cursor) if central_cursor else None
-                start.cursors[table.name] = asked_or_older
-            else:
-                start.cursors[table.name] = asked
-                if own and older(own, asked) == own and own != asked:
-                    start.notes.append(
-                        f"lastupdate was set later: rows of {table.name} before {lastupdate} are skipped"
-                    )
-        elif own is None or central_cursor is None:
-            start.cursors[table.name] = None
-            start.forget_identities |= own is not None
-        else:
-            start.cursors[table.name] = older(own, central_cursor)
-            start.forget_identities |= start.cursors[table.name] != own
-    if start.forget_identities and not edited:
-        start.notes.append("central does not have all that it acknowledged; going back to what it has")
+        oldest = older(own, central) if own and central else None
+        behind |= oldest != own
+        if not edited or lastupdate is None:
+            start.cursors[table.name] = oldest
+            continue
+        asked = from_moment(table, lastupdate.replace(" ", "T"))
+        if state_lost:
+            start.cursors[table.name] = older(asked, central) if asked and central else None
+        elif asked and set_back:  # a stream that stands even further behind leaves nothing out
+            start.cursors[table.name] = older(asked, oldest) if oldest else None
+        elif asked:
+            start.cursors[table.name] = asked
+            if own is None or (asked != own and older(own, asked) == own):
+                start.notes.append(f"lastupdate was set by hand: rows of {table.name} before {lastupdate} are skipped")
+        else:  # without a time in its cursor a stream cannot be set to a moment, only to its beginning
+            start.cursors[table.name] = None if set_back else oldest
+    start.forget_identities = exchanged or behind
+    if behind and not exchanged:
+        start.notes.append("central does not have all that it acknowledged; it gets the rest again")
     return start

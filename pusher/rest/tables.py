@@ -17,7 +17,7 @@ from starlette.routing import Route
 from pusher.central.store import Store
 from pusher.rest.access import token_of
 from pusher.schema.engine import reaching
-from pusher.schema.plan import match
+from pusher.schema.names import match
 from pusher.schema.reading import select_raw, to_plain
 from pusher.wire.tables import Kind, Table
 from pusher.wire.values import to_wire

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,16 @@ _MARIADB_SESSION = (
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION', "
     "time_zone = '+00:00', group_concat_max_len = 4294967295"
 )
-_POSTGRESQL_SESSION = "SET TIME ZONE 'UTC'; SET datestyle = ISO; SET extra_float_digits = 1; SET bytea_output = hex"
+_POSTGRESQL_SESSION = (
+    "SET client_encoding = 'UTF8'; SET TIME ZONE 'UTC'; SET datestyle = ISO; SET intervalstyle = postgres; "
+    "SET extra_float_digits = 1; SET bytea_output = hex"
+)
 _SQLITE_BUSY_SECONDS = 60
 _CONNECT_SECONDS = 10
+_AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+
+# It warns of every batch of which a row is refused; what becomes of those, the receipt says.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 def parse_url(text: str) -> URL:
@@ -55,7 +63,8 @@ def open_engine(text: str, *, create: bool = False) -> Engine:
     if backend in ("mysql", "mariadb"):
         arguments |= {"charset": "utf8mb4", "init_command": _MARIADB_SESSION}
     try:
-        engine = sa.create_engine(url, connect_args=arguments, pool_pre_ping=True)
+        # What another site committed while this transaction waited for a lock must be seen after it.
+        engine = sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, isolation_level="READ COMMITTED")
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigError([f"no driver for {url.drivername}: {error}"]) from error
     if backend == "postgresql":
@@ -116,7 +125,10 @@ def reaching(what: str) -> Iterator[None]:
     """Turns "the database is not there" of every driver into Unreachable, naming `what`."""
     try:
         yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+    except (exc.DatabaseError, exc.InterfaceError, exc.TimeoutError) as error:
+        # A file that is damaged, or no database at all, is to SQLite an error of no narrower class.
+        if not isinstance(error, _AWAY) and type(error) is not exc.DatabaseError:
+            raise
         cause = getattr(error, "orig", None) or error
         raise Unreachable(f"{what} cannot be reached: {first_line(cause)}") from error
 

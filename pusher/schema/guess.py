@@ -70,7 +70,9 @@ def natural_key(local: Table, central: Table) -> tuple[tuple[str, ...], str]:
         if len(local.primary_key) == 1:
             return local.primary_key, "the application chooses its primary key, so it means the same everywhere"
         return local.primary_key, "its primary key"
-    candidates = [unique for unique in local.uniques if not set(unique) & set(local.primary_key)]
+    travelling = {column.name for column in central.columns if not column.generated}
+    travelling &= {column.name for column in local.columns} - set(local.primary_key)
+    candidates = [unique for unique in local.uniques if set(unique) <= travelling]
     if candidates:
         shared = set(map(frozenset, central.unique_keys()))
         chosen = min(

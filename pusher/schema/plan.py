@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 import msgspec
 
 from pusher.config import TableSettings
 from pusher.schema import guess
 from pusher.schema.guess import Role
+from pusher.schema.names import pair, pair_columns, references
 from pusher.wire.tables import Column, Reference, Schema, Table
 
-_T = TypeVar("_T")
 _ACTIVE_UNTIL = "enddate"
 
 
@@ -110,13 +109,15 @@ class Plan:
 
 def make_plan(local: Schema, central: Schema, settings: Mapping[str, TableSettings]) -> Plan:
     """Raises nothing: what cannot be pushed is in the plan, with the reason."""
-    referred = {r.parent for t in local.tables for r in t.references if r.parent != t.name}
+    here = {table.name: table for table in local.tables}
+    twins = pair(here, {table.name: table for table in central.tables})
+    declared = {name: references(table, here, twins) for name, table in here.items()}
+    referred = {each.parent for name, known in declared.items() for each in known if each.parent != name}
     plans = {}
-    for table in local.tables:
-        own = settings.get(table.name) or TableSettings(name=table.name)
-        there = match(table.name, {each.name: each for each in central.tables})
-        plans[table.name] = _plan_table(table, there, own, table.name in referred)
-    ordered = _order({name: _link(plan, plans) for name, plan in plans.items()})
+    for name, table in here.items():
+        own = settings.get(name) or TableSettings(name=name)
+        plans[name] = _plan_table(table, twins.get(name), own, name in referred)
+    ordered = _order({name: _link(plan, plans, declared[name]) for name, plan in plans.items()})
     return Plan(tables=tuple(_stop_children(ordered)))
 
 
@@ -132,14 +133,6 @@ def unknown_tables(local: Schema, settings: Mapping[str, TableSettings]) -> list
         named = ((own.cursor,) if own.cursor else ()) + (own.key or ()) + (own.agree or ())
         faults += [f"[table {name}]: the table has no column {column}" for column in named if column not in known]
     return faults
-
-
-def match(name: str, candidates: Mapping[str, _T]) -> _T | None:
-    """The candidate of that name; else the only one that differs just in case."""
-    if name in candidates:
-        return candidates[name]
-    alike = [value for other, value in candidates.items() if other.casefold() == name.casefold()]
-    return alike[0] if len(alike) == 1 else None
 
 
 def _plan_table(local: Table, central: Table | None, own: TableSettings, referred: bool) -> TablePlan:
@@ -165,7 +158,7 @@ class _CannotPushError(Exception):
 
 def _plan_columns(plan: TablePlan, central: Table) -> TablePlan:
     there = {column.name: column for column in central.columns}
-    names = {c.name: other.name for c in plan.local.columns if (other := match(c.name, there))}
+    names = {name: column.name for name, column in pair_columns(plan.local, central).items()}
     only_central = tuple(name for name in there if name not in names.values())
     for name in only_central:
         column = there[name]
@@ -186,36 +179,44 @@ def _plan_columns(plan: TablePlan, central: Table) -> TablePlan:
 
 
 def _plan_key(plan: TablePlan, central: Table, own: TableSettings) -> TablePlan:
-    here = {other: name for name, other in plan.central_names.items()}
-    renamed = _rename(central, here)
+    renamed = _rename(central, {other: name for name, other in plan.central_names.items()})
+    writable = {name for name in plan.central_names if not renamed.column(name).generated}
     key, reason = guess.natural_key(plan.local, renamed)
     if own.key:
         key, reason = () if own.key == ("origin",) else own.key, "the configuration says so"
-    missing = [name for name in key if name not in plan.central_names]
-    if missing:
-        raise _CannotPushError(f"its key needs column {', '.join(missing)}, which central does not have")
+    if missing := [name for name in key if name not in writable]:
+        raise _CannotPushError(f"its key needs column {', '.join(missing)}, which {_lacking(plan, missing[0])}")
     if not (plan.local.primary_key or key):
         raise _CannotPushError(
             "it has neither a primary key nor a unique constraint; name its key in the configuration"
         )
-    numbered = set(plan.local.primary_key) if set(key) != set(plan.local.primary_key) else set()
-    numbered = {name for name in numbered if name in plan.central_names and renamed.column(name).numbered}
+    numbered = set(plan.local.primary_key) & writable if set(key) != set(plan.local.primary_key) else set()
+    numbered = {name for name in numbered if renamed.column(name).numbered and name in renamed.primary_key}
     if not key and not numbered:
         raise _CannotPushError(
             "its rows are known by their number alone, and central does not number them itself; "
             "name its key in the configuration"
         )
-    generated = {name for name in plan.central_names if renamed.column(name).generated}
-    sent = tuple(column.name for column in plan.local.columns if column.name in plan.central_names)
-    sent = tuple(name for name in sent if name not in numbered | generated)
+    sent = tuple(column.name for column in plan.local.columns if column.name in writable - numbered)
+    if not sent:
+        raise _CannotPushError("it has no column to send but the number of its rows")
     agree = own.agree
     if agree is None:
         shared_type = len(key) == 1 and key == plan.local.primary_key and not plan.local.references
         agree = ("name",) if shared_type and "name" in sent and plan.role is Role.ENTITY else ()
+    if unsent := [name for name in agree if name not in sent]:
+        raise _CannotPushError(f"{', '.join(unsent)} cannot agree on both sides: {_lacking(plan, unsent[0])}")
     notes = plan.notes
     if key and frozenset(key) not in set(map(frozenset, renamed.unique_keys())):
         notes += (f"central does not keep {', '.join(key)} unique, so rows are compared one by one",)
     return replace(plan, key=key, key_reason=reason, sent=sent, agree=agree, notes=notes)
+
+
+def _lacking(plan: TablePlan, name: str) -> str:
+    """Why column `name` is not among those that travel."""
+    if name not in {column.name for column in plan.local.columns}:
+        return "the site does not have"
+    return "central computes itself" if name in plan.central_names else "central does not have"
 
 
 def _rename(table: Table, names: Mapping[str, str]) -> Table:
@@ -253,6 +254,11 @@ def _plan_cursor(plan: TablePlan, own: TableSettings) -> TablePlan:
             f"its cursor {cursor} can be NULL, and such rows would never be sent; "
             "make it NOT NULL, or let role = entity"
         )
+    if loose := [name for name in plan.key if not plan.local.primary_key and plan.local.column(name).nullable]:
+        raise _CannotPushError(
+            f"it has no primary key, and {', '.join(loose)} of its key can be NULL, so rows may look alike; "
+            "make it NOT NULL, or let role = entity"
+        )
     order = (cursor, *(name for name in plan.identity if name != cursor))
     notes = plan.notes
     if not any(index[0] == cursor for index in plan.local.indexes):
@@ -260,39 +266,35 @@ def _plan_cursor(plan: TablePlan, own: TableSettings) -> TablePlan:
     return replace(plan, order=order, notes=notes)
 
 
-def _link(plan: TablePlan, plans: Mapping[str, TablePlan]) -> TablePlan:
-    """The foreign keys that either side declares, as far as their columns travel and their parent is pushed."""
+def _link(plan: TablePlan, plans: Mapping[str, TablePlan], declared: Iterable[Reference]) -> TablePlan:
+    """The foreign keys whose columns travel and whose parent is pushed; of the others a note."""
     if plan.central is None or plan.role is Role.IGNORE or plan.stopped:
         return plan
     links: dict[tuple[tuple[str, ...], str], Link] = {}
     notes = plan.notes
-    for columns, parent, parent_columns in _declared(plan, plans):
-        if not set(columns) <= set(plan.sent):
+    for each in declared:
+        if not set(each.columns) <= set(plan.sent):
             continue
-        if plans[parent].central is None or plans[parent].role is Role.IGNORE:
-            why = "is not pushed" if plans[parent].central else "is not at central"
-            notes += (f"{', '.join(columns)} refers to {parent}, which {why}: its values are sent as they are",)
+        if why := _no_parent(plans.get(each.parent), each.parent_columns):
+            notes += (f"{', '.join(each.columns)} refers to {each.parent}, {why}: its values are sent as they are",)
             continue
-        links.setdefault((columns, parent), Link(columns=columns, parent=parent, parent_columns=parent_columns))
+        link = Link(columns=each.columns, parent=each.parent, parent_columns=each.parent_columns)
+        links.setdefault((link.columns, link.parent), link)
     return replace(plan, links=tuple(links.values()), notes=notes)
 
 
-def _declared(
-    plan: TablePlan, plans: Mapping[str, TablePlan]
-) -> Iterable[tuple[tuple[str, ...], str, tuple[str, ...]]]:
-    for reference in plan.local.references:
-        if reference.parent in plans:
-            yield reference.columns, reference.parent, reference.parent_columns
-    assert plan.central is not None
-    here = {other: name for name, other in plan.central_names.items()}
-    for reference in plan.central.references:
-        parent = match(reference.parent, {each.central_name: each for each in plans.values() if each.central})
-        if parent is None or not set(reference.columns) <= set(here):
-            continue
-        parent_here = {other: name for name, other in parent.central_names.items()}
-        if set(reference.parent_columns) <= set(parent_here):
-            columns = tuple(here[name] for name in reference.columns)
-            yield columns, parent.name, tuple(parent_here[name] for name in reference.parent_columns)
+def _no_parent(parent: TablePlan | None, columns: tuple[str, ...]) -> str | None:
+    """Why the values of these columns of a parent cannot be told in central's terms."""
+    if parent is None:
+        return "which the site does not have"
+    if parent.central is None:
+        return "which is not at central"
+    if parent.role is Role.IGNORE:
+        return "which is not pushed"
+    known = {*parent.sent, *(name for name in parent.identity if name in parent.central_names)}
+    if not parent.stopped and (unknown := set(columns) - known):
+        return f"whose column {', '.join(sorted(unknown))} does not travel"
+    return None
 
 
 def _order(plans: dict[str, TablePlan]) -> list[TablePlan]:
@@ -302,20 +304,16 @@ def _order(plans: dict[str, TablePlan]) -> list[TablePlan]:
     while waiting:
         ready = [name for name, plan in waiting.items() if not _blocking(plan, waiting)]
         if not ready:
-            opened = next((name for name, plan in waiting.items() if _deferrable(plan, waiting)), None)
+            circles = {name: circular for name in waiting if (circular := _circular(name, waiting))}
+            opened = next((name for name in circles if _can_open(plans[name], circles[name])), None)
             if opened is None:
-                return ordered + [
-                    replace(plan, stopped="it is part of a circle of foreign keys none of which may be NULL")
-                    for plan in waiting.values()
-                ]
-            links = tuple(
-                replace(link, deferred=True) if link in _blocking(waiting[opened], waiting) else link
-                for link in waiting[opened].links
-            )
+                reason = "it is part of a circle of foreign keys none of which may be NULL"
+                ordered += [replace(waiting.pop(name), stopped=reason) for name in circles]
+                continue
+            known = waiting[opened].links
+            links = tuple(replace(link, deferred=link.deferred or link in circles[opened]) for link in known)
             waiting[opened] = replace(waiting[opened], links=links)
-            continue
-        for name in ready:
-            ordered.append(waiting.pop(name))
+        ordered += [waiting.pop(name) for name in ready]
     return ordered
 
 
@@ -323,22 +321,50 @@ def _blocking(plan: TablePlan, waiting: Mapping[str, TablePlan]) -> list[Link]:
     return [link for link in plan.links if link.parent in waiting and link.parent != plan.name and not link.deferred]
 
 
-def _deferrable(plan: TablePlan, waiting: Mapping[str, TablePlan]) -> bool:
-    return all(may_be_null(plan, link) for link in _blocking(plan, waiting))
+def _circular(name: str, waiting: Mapping[str, TablePlan]) -> list[Link]:
+    """The links of a table whose parent, sooner or later, waits for that table."""
+    return [link for link in _blocking(waiting[name], waiting) if name in _awaited(link.parent, waiting)]
+
+
+def _can_open(plan: TablePlan, circular: list[Link]) -> bool:
+    return all(may_be_null(plan, link) for link in circular)
+
+
+def _awaited(name: str, waiting: Mapping[str, TablePlan]) -> set[str]:
+    """The table itself and all that it waits for, directly or not."""
+    found, beyond = {name}, [name]
+    while beyond:
+        parents = {link.parent for link in _blocking(waiting[beyond.pop()], waiting)} - found
+        found |= parents
+        beyond += parents
+    return found
 
 
 def may_be_null(plan: TablePlan, link: Link) -> bool:
     """Whether central takes a row before its parent in `link`, to be completed later."""
-    columns = plan.central_columns(link.columns)
-    return all(column.nullable for column in columns) and not set(link.columns) & set(plan.key)
+    return bool(openings(plan, link))
 
 
-def _stop_children(ordered: list[TablePlan]) -> Iterable[TablePlan]:
-    stopped: set[str] = set()
-    for plan in ordered:
-        parent = next((link.parent for link in plan.links if link.parent in stopped), None)
-        if parent and not plan.stopped:
-            plan = replace(plan, stopped=f"it refers to {parent}, which cannot be pushed")
-        if plan.stopped:
-            stopped.add(plan.name)
-        yield plan
+def openings(plan: TablePlan, link: Link) -> tuple[str, ...]:
+    """The columns of `link` to leave NULL until the parent is at central, () if there are none.
+
+    One NULL is enough for a database not to look for the parent; best in a column that no other link needs.
+    """
+    fixed = set(plan.key) | set(plan.local.primary_key)
+    free = [name for name in link.columns if name not in fixed and plan.central_columns([name])[0].nullable]
+    shared = {name for other in plan.links if other.columns != link.columns for name in other.columns}
+    return tuple(name for name in free if name not in shared) or tuple(free)
+
+
+def _stop_children(plans: list[TablePlan]) -> list[TablePlan]:
+    while True:
+        stopped = {plan.name for plan in plans if plan.stopped}
+        parents = [next((link.parent for link in plan.links if link.parent in stopped), None) for plan in plans]
+        if not any(parent and not plan.stopped for plan, parent in zip(plans, parents, strict=True)):
+            return plans
+        plans = [
+            replace(plan, stopped=f"it refers to {parent}, which cannot be pushed")
+            if parent and not plan.stopped
+            else plan
+            for plan, parent in zip(plans, parents, strict=True)
+        ]

@@ -16,8 +16,15 @@ Narrow = Callable[[Select], Select]
 
 _KEYS_IN_ONE_QUERY = 500
 _PLAIN_TEXT = re.compile(r"(VARCHAR|TEXT)\b")
-_MOMENTS = (Kind.DATE, Kind.TIME, Kind.DATETIME, Kind.INSTANT)
-_AS_TEXT = (*_MOMENTS, Kind.DECIMAL, Kind.UUID, Kind.JSON)
+_AS_TEXT = (Kind.DATE, Kind.TIME, Kind.DATETIME, Kind.INSTANT, Kind.DECIMAL, Kind.UUID, Kind.JSON)
+# How databases spell moments; SQLite may hold any other text beside them.
+_SPELT = {
+    Kind.TIME: re.compile(r"-?\d{2,3}:\d\d:\d\d(?:\.\d+)?", re.ASCII),
+    Kind.DATETIME: re.compile(r"\d{4,}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?", re.ASCII),
+    Kind.INSTANT: re.compile(r"\d{4,}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:\+00)?", re.ASCII),
+}
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
+_BITS = re.compile(r"BIT\(\d+\)$")
 
 
 class Raw(sa.types.UserDefinedType[Any]):
@@ -36,13 +43,18 @@ def expression(dialect: str, table: sa.FromClause, column: Column) -> sa.ColumnE
     """What to select so that the driver hands over the value exactly: as text where it would convert."""
     source = table.c[column.name]
     if dialect == "mariadb":
-        if column.kind in _AS_TEXT or column.declared == "unknown":
-            return sa.cast(source, sa.CHAR)
-        if column.kind is Kind.SINGLE or column.declared.startswith("BIT"):
-            return source.op("+")(sa.literal_column("0e0" if column.kind is Kind.SINGLE else "0"))
-    elif dialect == "postgresql":
+        if column.kind is Kind.SINGLE:
+            return source.op("+")(sa.literal_column("0e0"))
+        plain: sa.ColumnElement[Any] = source
+        if column.declared.startswith("BIT(") or column.declared.endswith("ZEROFILL"):
+            plain = source.op("+")(sa.literal_column("0"))
+        # Text as well: within JSON, only so is it in the connection's character set, and a JSON column not a document.
+        return sa.cast(plain, sa.CHAR) if column.kind in _AS_TEXT or column.kind is Kind.TEXT else plain
+    if dialect == "postgresql":
         if column.kind is Kind.SINGLE:
             return sa.cast(source, sa.Double)
+        if column.declared == "INET":
+            return sa.func.abbrev(source)  # its cast to text adds /32
         if column.kind in _AS_TEXT or (column.kind is Kind.TEXT and not _PLAIN_TEXT.match(column.declared)):
             return sa.cast(source, sa.Text)
     return source
@@ -101,24 +113,39 @@ def plain_columns(table: Table, names: Sequence[str], columns: list[list[Any]]) 
 
 
 def _plain_column(column: Column, values: list[Any]) -> list[Any]:
-    return _plain_moments(column, values) if column.kind in _MOMENTS else values
+    if column.kind in _SPELT:
+        return _plain_moments(column, values)
+    if column.kind is Kind.INTEGER and _BITS.match(column.declared):
+        return [int(value, 2) if type(value) is str else value for value in values]
+    return values
 
 
 def _plain_moments(column: Column, values: list[Any]) -> list[Any]:
-    """ISO 8601: T before the time, no fraction of zeros, an instant with its zone."""
+    """ISO 8601: T before the time, no fraction of zeros, an instant with its zone; other text as it is."""
+    spelt = _SPELT[column.kind]
     zeros = "." + "0" * (6 if column.scale is None else column.scale)
-    if column.kind is not Kind.INSTANT and set(map(type, values)) == {str}:
-        # All in one pass. No such text holds a line break; if one does, the count tells.
-        text = "\n".join(values).replace(" ", "T").replace(zeros, "")
-        plain = text.split("\n")
-        if len(plain) == len(values) and "TBC" not in text:
-            return plain
-    return [_plain_moment(column, value, zeros) if type(value) is str else value for value in values]
+    if set(map(type, values)) == {str} and (_alike(values, spelt) or all(map(spelt.fullmatch, values))):
+        text = "\n".join(values) + "\n"
+        text = text.replace(" ", "T").replace(zeros + "\n", "\n")
+        if column.kind is Kind.INSTANT:
+            text = text.replace("+00\n", "\n").replace("\n", "+00:00\n")
+        return text[:-1].split("\n")
+    return [_plain_moment(column, spelt, value, zeros) if type(value) is str else value for value in values]
 
 
-def _plain_moment(column: Column, value: str, zeros: str) -> str:
+def _alike(values: list[str], spelt: re.Pattern[str]) -> bool:
+    """Whether all texts have digits where the first has them, and the first is a moment: some times faster."""
+    text = "\n".join(values) + "\n"
+    if not text.isascii():
+        return False
+    shape = text.encode().translate(_DIGITS_TO_ZERO)
+    return shape == shape[: len(values[0]) + 1] * len(values) and spelt.fullmatch(values[0]) is not None
+
+
+def _plain_moment(column: Column, spelt: re.Pattern[str], value: str, zeros: str) -> str:
     era = " BC" if value.endswith(" BC") else ""
-    text = value.removesuffix(era).replace(" ", "T").replace(zeros, "")
-    if column.kind is Kind.INSTANT and "infinity" not in text:
-        text = text.removesuffix("+00") + "+00:00"
-    return text + era
+    text = value.removesuffix(era)
+    if not spelt.fullmatch(text):
+        return value
+    text = text.replace(" ", "T").removesuffix("+00").removesuffix(zeros)
+    return f"{text}+00:00{era}" if column.kind is Kind.INSTANT else f"{text}{era}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -40,6 +41,18 @@ _KINDS: tuple[tuple[type[types.TypeEngine[Any]], Kind], ...] = (
     (types.String, Kind.TEXT),
 )
 
+_MARIADB = ("mysql", "mariadb")
+_INTEGER_BITS = 64
+_COLUMN_TYPES = sa.text(
+    "select table_name, column_name, data_type from information_schema.columns where table_schema = database()"
+)
+_GEOMETRIES = (
+    *("geometry", "point", "linestring", "polygon"),
+    *("multipoint", "multilinestring", "multipolygon", "geometrycollection"),
+)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "r": "\r", "0": "\0"}
+
 
 def reflect(engine: Engine, what: str = "the database") -> Schema:
     """Every base table of the engine's default schema; views are left alone.
@@ -52,7 +65,7 @@ def reflect(engine: Engine, what: str = "the database") -> Schema:
 
 def dialect_name(engine: Engine) -> str:
     """`mariadb` (also for MySQL: they differ in nothing that matters here), `postgresql` or `sqlite`."""
-    return "mariadb" if engine.dialect.name in ("mysql", "mariadb") else engine.dialect.name
+    return "mariadb" if engine.dialect.name in _MARIADB else engine.dialect.name
 
 
 def schema_hash(schema: Schema) -> str:
@@ -66,8 +79,11 @@ def _reflect_tables(connection: Connection) -> tuple[Table, ...]:
         columns = inspector.get_multi_columns()
         primary_keys = inspector.get_multi_pk_constraint()
         uniques = inspector.get_multi_unique_constraints()
-        indexes = inspector.get_multi_indexes()
+        # Of SQLite's UNIQUE constraints not all are found in the text of a table, but all have an index.
+        indexes = inspector.get_multi_indexes(include_auto_indexes=True)
         foreign_keys = inspector.get_multi_foreign_keys()
+    if connection.dialect.name in _MARIADB:
+        _name_geometries(connection, columns)
     tables = []
     for place in sorted(columns, key=lambda place: place[1]):
         primary_key = tuple(primary_keys[place]["constrained_columns"]) if primary_keys.get(place) else ()
@@ -83,6 +99,21 @@ def _reflect_tables(connection: Connection) -> tuple[Table, ...]:
             )
         )
     return tuple(tables)
+
+
+def _name_geometries(connection: Connection, columns: Any) -> None:
+    """What SQLAlchemy has no type for is text; but a geometry has no exact text form, so it travels as its bytes."""
+    unknown = {
+        (place[1], column["name"]): column
+        for place, of_table in columns.items()
+        for column in of_table
+        if isinstance(column["type"], types.NullType)
+    }
+    if not unknown:
+        return
+    for table, name, type_ in connection.execute(_COLUMN_TYPES):
+        if (table, name) in unknown and type_.lower() in _GEOMETRIES:
+            unknown[table, name]["type"] = mysql.LONGBLOB()
 
 
 def _references(foreign_keys: Any) -> tuple[Reference, ...]:
@@ -125,6 +156,8 @@ def _reflect_columns(
 
 def _reflect_column(connection: Connection, column: ReflectedColumn, *, numbered_key: bool) -> Column:
     type_ = column["type"]
+    while isinstance(type_, postgresql.DOMAIN):
+        type_ = type_.data_type
     kind = _kind(type_, connection.dialect.name)
     declared = _declared(type_, connection)
     return Column(
@@ -145,8 +178,10 @@ def _reflect_column(connection: Connection, column: ReflectedColumn, *, numbered
 def _kind(type_: types.TypeEngine[Any], dialect: str) -> Kind:
     if isinstance(type_, types.DateTime) and _is_instant(type_):
         return Kind.INSTANT
-    if dialect in ("mysql", "mariadb") and isinstance(type_, types.FLOAT) and (type_.precision or 0) <= 24:
+    if dialect in _MARIADB and isinstance(type_, types.FLOAT) and (type_.precision or 0) <= 24:
         return Kind.SINGLE
+    if isinstance(type_, postgresql.BIT) and not type_.varying and (type_.length or 1) <= _INTEGER_BITS:
+        return Kind.INTEGER  # as MariaDB's BIT is
     if dialect == "sqlite" and isinstance(type_, types.Float):
         return Kind.FLOAT  # REAL is 64 bits there
     return next((kind for known, kind in _KINDS if isinstance(type_, known)), Kind.TEXT)
@@ -164,18 +199,30 @@ def _length(type_: types.TypeEngine[Any]) -> int | None:
 def _scale(type_: types.TypeEngine[Any], kind: Kind, dialect: str) -> int | None:
     if kind is Kind.DECIMAL:
         return getattr(type_, "scale", None) if dialect != "sqlite" else None
+    if kind in (Kind.FLOAT, Kind.SINGLE) and dialect in _MARIADB:
+        return getattr(type_, "scale", None)  # FLOAT(7, 3) rounds
     if kind in (Kind.DATETIME, Kind.INSTANT, Kind.TIME):
-        if dialect in ("mysql", "mariadb"):
+        if dialect in _MARIADB:
             return getattr(type_, "fsp", None) or 0
         return getattr(type_, "precision", None)
     return None
 
 
 def _declared(type_: types.TypeEngine[Any], connection: Connection) -> str:
+    if isinstance(type_, mysql.ENUM | mysql.SET):
+        name, members = ("ENUM", type_.enums) if isinstance(type_, mysql.ENUM) else ("SET", type_.values)
+        return f"{name}({','.join(map(_quoted, members))})"
     try:
-        return type_.compile(dialect=connection.dialect).partition(" CHARACTER SET ")[0]
+        # As a plain str: the name of an ENUM of PostgreSQL comes as a subclass of it, which no message can hold.
+        return str(type_.compile(dialect=connection.dialect)).partition(" CHARACTER SET ")[0]
     except exc.CompileError:
         return "unknown"
+
+
+def _quoted(member: str) -> str:
+    """A member of an ENUM as it is, in quotes that are doubled within; MariaDB shows it with escapes as well."""
+    text = _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[1]), member)
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _is_numbered(column: Mapping[str, Any], declared: str, dialect: str, numbered_key: bool) -> bool:

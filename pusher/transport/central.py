@@ -26,3 +26,17 @@ class Central(Protocol):
     def entities(self, query: EntityQuery) -> EntityRows: ...
 
     def report(self, report: Report) -> Done: ...
+
+
+class Traffic(Protocol):
+    """Counts what goes over the line to central."""
+
+    @property
+    def bytes_sent(self) -> int: ...
+
+    @property
+    def bytes_received(self) -> int: ...
+
+
+class CountedCentral(Central, Traffic, Protocol):
+    """Central as a location reaches it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 import requests
@@ -43,14 +44,18 @@ _SYNC = "../sync/v1/"  # beside /rest/
 class RestCentral:
     """Reaches the central service at `resturl`, the address of its `/rest/`.
 
-    `bytes_sent` and `bytes_received` count the bodies that went over the line.
+    `bytes_sent` and `bytes_received` count the bodies that went over the line. `through_port`: where a tunnel to it
+    begins on this machine.
     """
 
-    def __init__(self, resturl: str, token: str | None, cafile: str | None = None) -> None:
+    def __init__(
+        self, resturl: str, token: str | None, cafile: str | None = None, *, through_port: int | None = None
+    ) -> None:
         self._base = requests.compat.urljoin(resturl, _SYNC)
         self._resturl = resturl
         self._session = requests.Session()
-        self._session.mount(self._base, HTTPAdapter(pool_maxsize=4))
+        adapter = HTTPAdapter(pool_maxsize=4) if through_port is None else _Tunnelled(resturl, through_port)
+        self._session.mount(self._base, adapter)
         self._session.headers["User-Agent"] = f"pusher/{pusher.__version__}"
         self._session.headers["Accept-Encoding"] = CONTENT_ENCODING
         self._session.auth = _bearer(token)
@@ -124,6 +129,27 @@ class RestCentral:
 
     def _stranger(self, why: str) -> CentralUnreachable:
         return CentralUnreachable(f"what answers at {self._resturl} is not a pusher central: {why}; correct resturl")
+
+
+class _Tunnelled(HTTPAdapter):
+    """Connects to a port of this machine, and else keeps to the host in the URL: its name is what the server is asked
+    for, and what its certificate must prove."""
+
+    def __init__(self, resturl: str, port: int) -> None:
+        self._host = urlsplit(resturl).netloc
+        self._port = port
+        super().__init__(pool_maxsize=4)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        name = urlsplit(f"//{self._host}").hostname
+        super().init_poolmanager(*args, **kwargs, server_hostname=name)
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        parts = urlsplit(request.url or "")
+        request.headers["Host"] = self._host
+        request.url = str(parts._replace(netloc=f"127.0.0.1:{self._port}").geturl())
+        kwargs["proxies"] = {}  # whatever the environment says: the tunnel is the way
+        return super().send(request, *args, **kwargs)
 
 
 def _bearer(token: str | None) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:

@@ -7,11 +7,13 @@ both sides write down what central can hold.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import re
 import struct
 from collections.abc import Callable, Iterable
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
+from decimal import ROUND_HALF_UP, Context, Decimal
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -27,8 +29,21 @@ _pack_float = struct.Struct("<cd").pack
 _pack_length = struct.Struct("<cI").pack
 _single = struct.Struct("<f")
 _MODULUS = 1 << 128
-_DECIMAL_DIGITS = 200
-_FRACTION = re.compile(r"(?<=:\d\d)\.(\d*)")
+# A number as every database writes it: no plus, no needless zero in front. The exponent is capped, lest a few
+# letters grow into a number of gigabytes; PostgreSQL's largest has 131,072 digits.
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,5})?", re.ASCII)
+_NONFINITE = frozenset(("NaN", "Infinity", "-Infinity"))
+_EXACT = Context(prec=400_000, rounding=ROUND_HALF_UP)
+_INTEGER_DIGITS = 400
+_ZONE = r"(Z|[+-]\d\d(?::?\d\d)?(?::\d\d)?)?"
+_DATED = re.compile(rf"(\d{{4,}}-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(\.\d+)?{_ZONE})?( BC)?", re.ASCII)
+_TIMED = re.compile(rf"(-?\d{{2,3}}:\d\d)(:\d\d)?(\.\d+)?{_ZONE}", re.ASCII)
+_UTC = frozenset((None, "Z", "+00", "-00", "+00:00", "-00:00", "+0000", "-0000"))
+_UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+_TRUTH = {"true": 1, "t": 1, "1": 1, "false": 0, "f": 0, "0": 0}
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
+_json_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_json_encoder = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
 class Fingerprint(msgspec.Struct, frozen=True, array_like=True):
@@ -60,8 +75,11 @@ def canonical(column: Column, values: list[Any]) -> list[bytes]:
     """The canonical bytes of each plain value as `column` holds it; every form tells its own end."""
     encode_all = _WHOLE.get((column.kind, frozenset(map(type, values))))
     encoded = encode_all(values) if encode_all else None
-    if encoded is not None:
-        return encoded
+    return canonical_one_by_one(column, values) if encoded is None else encoded
+
+
+def canonical_one_by_one(column: Column, values: list[Any]) -> list[bytes]:
+    """What `canonical` gives, without the short cuts for whole columns."""
     encode = _ENCODERS[column.kind]
     return [_NULL if value is None else encode(column, value) for value in values]
 
@@ -71,19 +89,20 @@ def _as_number(digest: bytes) -> int:
 
 
 def _text(tag: bytes, text: str) -> bytes:
-    raw = text.encode("utf-8", "surrogateescape")
+    return _raw(tag, text.encode("utf-8", "surrogateescape"))
+
+
+def _raw(tag: bytes, raw: bytes) -> bytes:
     return _pack_length(tag, len(raw)) + raw
 
 
 def _stray(value: Any) -> bytes:
-    """A value that its column's kind does not foresee: by its own type."""
+    """A value that its column's kind does not foresee: by its own type; to SQLite 1.0 is 1."""
     if isinstance(value, bool | int):
         return _integer(value)
     if isinstance(value, float):
-        return _pack_float(b"f", math.nan if value != value else value + 0.0)
-    if isinstance(value, bytes):
-        return _pack_length(b"b", len(value)) + value
-    return _text(b"s", str(value))
+        return _integer(int(value)) if value.is_integer() else _float(value)
+    return _raw(b"b", value) if isinstance(value, bytes) else _text(b"s", str(value))
 
 
 def _integer(value: int) -> bytes:
@@ -92,26 +111,44 @@ def _integer(value: int) -> bytes:
     return _text(b"I", str(value))
 
 
-def _encode_integer(_column: Column, value: Any) -> bytes:
-    if isinstance(value, float) and value.is_integer():
-        return _integer(int(value))
-    if isinstance(value, str):
-        try:
-            return _integer(int(value))
-        except ValueError:
-            return _stray(value)
-    return _integer(value) if isinstance(value, int) else _stray(value)
-
-
-def _encode_float(column: Column, value: Any) -> bytes:
-    if not isinstance(value, float):
-        try:
-            value = float(value)
-        except (ValueError, TypeError, OverflowError):
-            return _stray(value)
-    if column.kind is Kind.SINGLE:
-        value = to_single(value)
+def _float(value: float) -> bytes:
     return _pack_float(b"f", math.nan if value != value else value + 0.0)  # -0.0 + 0.0 is 0.0
+
+
+# --- numbers
+
+
+def to_decimal(value: Any) -> Decimal | None:
+    """A number exactly, a float by its shortest decimal; None if the value is no number."""
+    if isinstance(value, float):
+        return Decimal(repr(value))
+    if isinstance(value, int):
+        return Decimal(value)
+    is_number = isinstance(value, str) and (_NUMBER.fullmatch(value) or value in _NONFINITE)
+    return Decimal(value) if is_number else None
+
+
+def to_integer(value: Any) -> int | None:
+    """A whole number; None if the value is none."""
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    number = to_decimal(value)
+    if number is None or not number.is_finite() or number.adjusted() > _INTEGER_DIGITS:
+        return None
+    return int(number) if number == number.to_integral_value() else None
+
+
+def to_float(value: Any) -> float | None:
+    """The nearest 64-bit float; None if the value is no number, or far out of range."""
+    if isinstance(value, float):
+        return value
+    number = to_decimal(value)
+    if number is None:
+        return None
+    nearest = float(number)
+    return None if math.isinf(nearest) and number.is_finite() else nearest
 
 
 def to_single(value: float) -> float:
@@ -122,57 +159,142 @@ def to_single(value: float) -> float:
         return math.copysign(math.inf, value)
 
 
-def _encode_decimal(column: Column, value: Any) -> bytes:
-    try:
-        number = Decimal(repr(value) if isinstance(value, float) else str(value))
-    except InvalidOperation:
+def rounded(column: Column, number: Decimal) -> Decimal:
+    """A finite number with the digits that a decimal column keeps."""
+    if column.scale is None:
+        return number
+    return number.quantize(Decimal(1).scaleb(-column.scale), context=_EXACT)
+
+
+def _plain_decimal(number: Decimal) -> str:
+    return f"{number.normalize(_EXACT):f}" if number else "0"
+
+
+def _encode_integer(_column: Column, value: Any) -> bytes:
+    number = to_integer(value)
+    return _stray(value) if number is None else _integer(number)
+
+
+def _encode_boolean(column: Column, value: Any) -> bytes:
+    return _encode_integer(column, _TRUTH.get(value, value) if isinstance(value, str) else value)
+
+
+def _encode_float(column: Column, value: Any) -> bytes:
+    number = to_float(value)
+    if number is None:
         return _stray(value)
-    if not number.is_finite():
-        return _text(b"n", str(number))
-    with localcontext(prec=_DECIMAL_DIGITS):
-        if column.scale is not None:
-            number = number.quantize(Decimal(1).scaleb(-column.scale), ROUND_HALF_UP)
-        return _text(b"n", f"{number.normalize() + 0:f}")
+    return _float(to_single(number) if column.kind is Kind.SINGLE else number)
+
+
+def _encode_decimal(column: Column, value: Any) -> bytes:
+    number = to_decimal(value)
+    if number is None:
+        return _stray(value)
+    return _text(b"n", _plain_decimal(rounded(column, number)) if number.is_finite() else str(number))
+
+
+# --- texts and bytes: the same if their bytes are, since what is text to one database is bytes to another
 
 
 def _encode_text(column: Column, value: Any) -> bytes:
-    if isinstance(value, str):
-        return _text(b"s", value.rstrip(" ") if column.padded else value)
-    return _stray(value) if isinstance(value, bytes) else _text(b"s", str(value))
+    if not isinstance(value, bytes):
+        value = (value if isinstance(value, str) else to_text(value)).encode("utf-8", "surrogateescape")
+    return _raw(b"s", value.rstrip(b" ") if column.padded else value)
+
+
+def to_text(value: Any) -> str:
+    """A plain value that is not bytes as a text column holds it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _encode_bytes(column: Column, value: Any) -> bytes:
     raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     if not isinstance(raw, bytes):
         return _stray(raw)
-    if column.padded:
-        raw = raw.rstrip(b"\0")
-    return _pack_length(b"b", len(raw)) + raw
+    return _raw(b"b", raw.rstrip(b"\0") if column.padded else raw)
+
+
+# --- moments
 
 
 def _encode_moment(column: Column, value: Any) -> bytes:
-    if not isinstance(value, str):
-        return _stray(value)
-    return _text(b"t", moment(column, value))
+    return _text(b"t", moment(column, value)) if isinstance(value, str) else _stray(value)
 
 
 def moment(column: Column, text: str) -> str:
     """A date, time, datetime or instant in its one canonical spelling, cut to the precision of `column`.
 
     `2013-05-01T12:00:00.5`: T between date and time, the fraction without trailing zeros, no zone
-    (an instant is in UTC). Text is all it handles, so that a date no calendar knows survives too.
+    (an instant is in UTC). Text is all it handles, so that a date no calendar knows survives too, and
+    what is no moment at all, or holds more than `column` can, stays as it is.
     """
-    if column.kind in (Kind.DATETIME, Kind.INSTANT):
-        text = _utc(text.replace(" ", "T", 1))
-        if len(text) == len("2013-05-01"):
-            text += "T00:00:00"
-    digits = 6 if column.scale is None else column.scale
-    return _FRACTION.sub(lambda match: ("." + match[1][:digits]).rstrip("0").rstrip("."), text, count=1)
+    if column.kind is Kind.TIME:
+        timed = _TIMED.fullmatch(text)
+        if not timed:
+            return text
+        clock, seconds, fraction, zone = timed.groups()
+        return f"{clock}{seconds or ':00'}{_cut(column, fraction)}{zone or ''}"
+    dated = _DATED.fullmatch(text)
+    if not dated:
+        return text
+    day, clock, seconds, fraction, zone, era = dated.groups()
+    era = era or ""
+    time = f"{clock or '00:00'}{seconds or ':00'}"
+    if column.kind is Kind.DATE:
+        midnight = time == "00:00:00" and not (fraction or "").strip(".0") and zone in _UTC
+        return f"{day}{era}" if midnight else text
+    fraction = _cut(column, fraction)
+    if zone in _UTC:
+        return f"{day}T{time}{fraction}{era}"
+    shifted = _in_utc(f"{day}T{time}{zone}") if column.kind is Kind.INSTANT and not era else None
+    return f"{shifted}{fraction}" if shifted else f"{day}T{time}{fraction}{zone}{era}"
 
 
-def _utc(text: str) -> str:
-    era = " BC" if text.endswith(" BC") else ""
-    return text.removesuffix(era).removesuffix("+00:00").removesuffix("Z") + era
+def _cut(column: Column, fraction: str | None) -> str:
+    if not fraction:
+        return ""
+    kept = fraction if column.scale is None else fraction[: 1 + column.scale]
+    return kept.rstrip("0").rstrip(".")
+
+
+def _in_utc(text: str) -> str | None:
+    try:
+        return dt.datetime.fromisoformat(text).astimezone(dt.UTC).replace(tzinfo=None).isoformat()
+    except (ValueError, OverflowError):
+        return None  # a year that Python does not count
+
+
+# --- documents
+
+
+def _encode_json(_column: Column, value: Any) -> bytes:
+    if isinstance(value, float) and not math.isfinite(value):
+        return _stray(value)
+    try:
+        text = value if isinstance(value, str | bytes) else msgspec.json.encode(value)
+        document = _exact_numbers(_json_decoder.decode(text))
+        return _raw(b"j", _json_encoder.encode(document))
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return _stray(value)
+
+
+def _exact_numbers(document: Any) -> Any:
+    """1, 1.0 and 1e0 are one number; none of their digits is lost."""
+    if isinstance(document, dict):
+        return {name: _exact_numbers(value) for name, value in document.items()}
+    if isinstance(document, list):
+        return [_exact_numbers(value) for value in document]
+    if isinstance(document, int | Decimal) and not isinstance(document, bool):
+        return Decimal(document).normalize(_EXACT) if document else 0
+    return document
+
+
+def _encode_uuid(_column: Column, value: Any) -> bytes:
+    return _text(b"u", value.replace("-", "").lower()) if is_uuid(value) else _stray(value)
+
+
+def is_uuid(value: Any) -> bool:
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
 # --- whole columns of one type, the same bytes as value by value but several times as fast
@@ -189,19 +311,21 @@ def _whole_floats(values: list[Any]) -> list[bytes] | None:
     return None if any(value != value for value in values) else [_pack_float(b"f", value + 0.0) for value in values]
 
 
-def whole_moments(values: list[Any]) -> list[bytes] | None:
-    """The UTF-8 of datetimes that are canonical as they stand: T, no fraction, no zone; None if some are not."""
-    joined = "\n".join(values)
-    if not joined.isascii() or any(sign in joined for sign in " .+Z") or joined.count("T") != len(values):
+def whole_moments(kind: Kind, values: list[Any]) -> list[bytes] | None:
+    """The canonical ASCII of datetimes or instants that all have T and no fraction; None if some are others."""
+    joined = "\n".join(values) + "\n"
+    if not joined.isascii():
         return None
     raw = joined.encode()
-    split = raw.split(b"\n")
-    width = len("2013-05-01T12:00:00")
-    return split if len(split) == len(values) and set(map(len, split)) == {width} else None
+    if kind is Kind.INSTANT:
+        raw = raw.replace(b"+00:00\n", b"\n")
+    if raw.translate(_DIGITS_TO_ZERO) != b"0000-00-00T00:00:00\n" * len(values):
+        return None
+    return raw[:-1].split(b"\n")
 
 
-def _whole_moments(values: list[Any]) -> list[bytes] | None:
-    raw = whole_moments(values)
+def _whole_moments(kind: Kind, values: list[Any]) -> list[bytes] | None:
+    raw = whole_moments(kind, values)
     if raw is None:
         return None
     head = _pack_length(b"t", len(raw[0]))
@@ -211,25 +335,13 @@ def _whole_moments(values: list[Any]) -> list[bytes] | None:
 _WHOLE: dict[tuple[Kind, frozenset[type]], Callable[[list[Any]], list[bytes] | None]] = {
     (Kind.INTEGER, frozenset((int,))): _whole_integers,
     (Kind.FLOAT, frozenset((float,))): _whole_floats,
-    (Kind.DATETIME, frozenset((str,))): _whole_moments,
+    (Kind.DATETIME, frozenset((str,))): partial(_whole_moments, Kind.DATETIME),
+    (Kind.INSTANT, frozenset((str,))): partial(_whole_moments, Kind.INSTANT),
 }
-
-
-def _encode_json(_column: Column, value: Any) -> bytes:
-    try:
-        document = msgspec.json.decode(value if isinstance(value, str | bytes) else str(value))
-        return _text(b"j", msgspec.json.encode(document, order="sorted").decode())
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError):
-        return _stray(value)
-
-
-def _encode_uuid(_column: Column, value: Any) -> bytes:
-    return _text(b"u", value.replace("-", "").lower()) if isinstance(value, str) else _stray(value)
-
 
 _ENCODERS: dict[Kind, Callable[[Column, Any], bytes]] = {
     Kind.INTEGER: _encode_integer,
-    Kind.BOOLEAN: _encode_integer,
+    Kind.BOOLEAN: _encode_boolean,
     Kind.FLOAT: _encode_float,
     Kind.SINGLE: _encode_float,
     Kind.DECIMAL: _encode_decimal,
