@@ -27,6 +27,8 @@ site = sa.Table(
     sa.Column("agent_version", exact(50)),
     sa.Column("schema_hash", exact(64)),
     sa.Column("clock_skew_seconds", sa.Double),
+    # How many messages that ask for ids it was answered: a restored central has answered fewer than the site counts.
+    sa.Column("resolved", sa.BigInteger, nullable=False, default=0),
     sa.Column("first_contact", moment(), nullable=False),
     sa.Column("last_contact", moment(), nullable=False),
     **TABLE_OPTIONS,

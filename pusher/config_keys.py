@@ -65,10 +65,12 @@ def guess(name: str, known: Iterable[str]) -> str:
     return f'; did you mean "{folded[close[0]]}"?' if close else f"; possible: {', '.join(folded.values()) or 'none'}"
 
 
-def _form(pattern: str, wanted: str, convert: Callable[[str], object] = str) -> Parse:
+def _form(pattern: str, wanted: str, convert: Callable[[str], object] = str, *, shown: bool = True) -> Parse:
+    """`shown`: False for a value that somebody may mistake for one with a password in it."""
+
     def parse(text: str, _: Place) -> object:
         if not re.fullmatch(pattern, text):
-            raise Fault(f'"{text}" is not {wanted}')
+            raise Fault(f'"{text}" is not {wanted}' if shown else f"is not {wanted}")
         return convert(text)
 
     return parse
@@ -206,8 +208,8 @@ SITE_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _SITE = _form(SITE_NAME.pattern, "a site name; use 1 to 100 letters, digits and . _ -")
 _ROWS = _form(r"[1-9][0-9]{0,5}|1000000", "a whole number from 1 to 1000000", int)
 _MINUTES = _form(r"(?=.*[1-9])[0-9]{1,6}(\.[0-9]{1,6})?", "a number of minutes above 0, such as 10 or 0.5", float)
-_HOST = _form(r"[^\s/@\[\]]+", "a host; write its name or address alone, and the rest as sshuser and sshport")
-_USER = _form(r"[^\s@:]+", "the name of a user")
+_HOST = _form(r"[^\s/@\[\]]+", "an SSH host; write its name alone, the rest as sshuser and sshport", shown=False)
+_USER = _form(r"[^\s@:]+", "the name of a user", shown=False)
 _FILE = _form(r".*[^/]", "the name of a file in sshfolder")
 _KIND = _form("push", "a kind of job; the only one is push")
 _ROLE = _form("entity|stream|ignore", "entity, stream or ignore")

@@ -22,7 +22,8 @@ _BUSY_SECONDS = 30
 
 _TABLES = """
 create table location (
-    name text primary key, epoch text not null, marker text, instance text, schema_hash text, schema text
+    name text primary key, epoch text not null, marker text, instance text, schema_hash text, schema text,
+    resolved integer not null default 0
 ) without rowid;
 create table checkpoint (
     location text, table_name text, cursor text, primary key (location, table_name)
@@ -46,9 +47,10 @@ create index run_location on run (location, id);
 """
 _KEPT_RUNS = 1000
 
-_READ_LOCATION = "select epoch, marker, instance, schema_hash, schema from location where name = ?"
+_READ_LOCATION = "select epoch, marker, instance, schema_hash, schema, resolved from location where name = ?"
 _WRITE_MARKER = "update location set marker = ? where name = ?"
 _WRITE_CENTRAL = "update location set instance = ?, schema_hash = ?, schema = ? where name = ?"
+_WRITE_RESOLVED = "update location set resolved = ? where name = ?"
 _WRITE_CHECKPOINT = "insert or replace into checkpoint values (?, ?, ?)"
 _READ_IDENTITIES = "select local_key, central_key, row_hash from identity where location = ? and table_name = ?"
 _WRITE_IDENTITY = "insert or replace into identity values (?, ?, ?, ?, ?)"
@@ -72,13 +74,15 @@ def prepare_state(state: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class LocationState:
-    """`marker`: what pusher last wrote as `lastupdate`. The rest is what it last learnt of central."""
+    """`marker`: what pusher last wrote as `lastupdate`. The rest is what it last learnt of central, `resolved` being
+    how many requests for ids it said that it had answered."""
 
     epoch: str
     marker: str | None
     instance: str | None
     schema_hash: str | None
     schema: bytes | None
+    resolved: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,8 +171,12 @@ class Ledger:
         """What is known of a location; one not seen before gets an epoch."""
         with self._change():
             self._db.execute("insert or ignore into location (name, epoch) values (?, ?)", (name, uuid.uuid4().hex))
-            epoch, marker, instance, schema_hash, schema = self._db.execute(_READ_LOCATION, (name,)).fetchone()
-        return LocationState(epoch=epoch, marker=marker, instance=instance, schema_hash=schema_hash, schema=schema)
+            epoch, marker, instance, schema_hash, schema, resolved = self._db.execute(
+                _READ_LOCATION, (name,)
+            ).fetchone()
+        return LocationState(
+            epoch=epoch, marker=marker, instance=instance, schema_hash=schema_hash, schema=schema, resolved=resolved
+        )
 
     def know_central(self, location: str, instance: str, schema_hash: str, schema: bytes) -> None:
         with self._change():
@@ -210,9 +218,13 @@ class Ledger:
         rows = self._read(_READ_IDENTITIES, location, table)
         return {local_key: (central_key, row_hash) for local_key, central_key, row_hash in rows}
 
-    def note_identities(self, location: str, table: str, noted: Iterable[tuple[str, str, str]]) -> None:
+    def note_identities(
+        self, location: str, table: str, noted: Iterable[tuple[str, str, str]], resolved: int = 0
+    ) -> None:
+        """`resolved`: how many requests for ids central has answered, the one that gave these included."""
         with self._change():
             self._db.executemany(_WRITE_IDENTITY, ((location, table, *each) for each in noted))
+            self._db.execute(_WRITE_RESOLVED, (resolved, location))
 
     def forget_identities(self, location: str) -> None:
         with self._change():
@@ -221,6 +233,7 @@ class Ledger:
     def _forget(self, location: str) -> None:
         for table in ("identity", "entity"):
             self._db.execute(f"delete from {table} where location = ?", (location,))
+        self._db.execute(_WRITE_RESOLVED, (0, location))
 
     def digests(self, location: str) -> dict[str, str]:
         """Of what central last had of the entities that come down."""

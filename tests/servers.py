@@ -277,6 +277,11 @@ class SshServer(Server):
         """Ends all connections without a word, and goes on listening."""
         _kill(_descendants(self.pid))
 
+    def freeze(self) -> None:
+        """Stops all connections as they are: the system keeps them up, and nobody is behind them."""
+        for pid in _descendants(self.pid):
+            os.kill(pid, signal.SIGSTOP)
+
     def authorize(self, public_key: Path) -> None:
         """Lets in whoever has the key to this."""
         with (self.folder / "authorized_keys").open("ab") as file:

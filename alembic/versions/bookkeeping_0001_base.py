@@ -59,6 +59,7 @@ def _create_parties() -> None:
         sa.Column("agent_version", _exact(50), nullable=True),
         sa.Column("schema_hash", _exact(64), nullable=True),
         sa.Column("clock_skew_seconds", sa.Double(), nullable=True),
+        sa.Column("resolved", sa.BigInteger(), nullable=False),
         sa.Column("first_contact", _MOMENT, nullable=False),
         sa.Column("last_contact", _MOMENT, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_pusher_site"),

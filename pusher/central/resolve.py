@@ -61,7 +61,8 @@ class Resolution:
         self._map.note(self._known, self._notes)
         return self
 
-    def answer(self) -> Resolved:
+    def answer(self, resolved: int) -> Resolved:
+        """`resolved`: how many requests of the site were answered, this one included."""
         refused = [Refusal(index=i, reason=reason) for i, reason in sorted(self.refused.items())]
         return Resolved(
             keys=[None if key is None else pack_cursor(key) for key in self.keys],
@@ -69,6 +70,7 @@ class Resolution:
             updated=self.updated,
             conflicts=self.conflicts,
             refused=refused,
+            resolved=resolved,
         )
 
     def _has_natural_key(self, index: int) -> bool:

@@ -62,6 +62,19 @@ def note_contact(connection: sa.Connection, hello: Hello, schema_hash: str) -> N
         insert_new(connection, table, values | {"name": hello.site, "first_contact": now})
 
 
+def resolved(connection: sa.Connection, site: str) -> int:
+    """How many of its Resolve messages were answered."""
+    table = bookkeeping.site
+    return connection.scalar(sa.select(table.c.resolved).where(table.c.name == site)) or 0
+
+
+def count_resolve(connection: sa.Connection, site: str) -> int:
+    """Notes that one more is answered; returns how many there are now."""
+    table = bookkeeping.site
+    connection.execute(sa.update(table).where(table.c.name == site).values(resolved=table.c.resolved + 1))
+    return resolved(connection, site)
+
+
 def _skew_seconds(clock: str, now: dt.datetime) -> float:
     try:
         there = dt.datetime.fromisoformat(clock)

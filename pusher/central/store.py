@@ -19,7 +19,16 @@ from pusher.central.pushstatus import write_pushstatus
 from pusher.central.refusals import Fault, fault_of, reason_of
 from pusher.central.resolve import Resolution
 from pusher.central.rows import Target, can_upsert
-from pusher.central.sites import checkpoints, instance_of, last_sequence, lock, note_contact, utc_now
+from pusher.central.sites import (
+    checkpoints,
+    count_resolve,
+    instance_of,
+    last_sequence,
+    lock,
+    note_contact,
+    resolved,
+    utc_now,
+)
 from pusher.errors import CentralUnreachable, ProtocolError, SchemaMismatch, SequenceConflict, Unreachable
 from pusher.schema.engine import writing
 from pusher.schema.reading import read
@@ -90,6 +99,7 @@ class Store:
                 schema_hash=hash_,
                 tables=None if hello.schema_hash == hash_ else schema.tables,
                 checkpoints=checkpoints(connection, hello.site, hello.epoch),
+                resolved=resolved(connection, hello.site),
             )
 
         return self._transaction(run)
@@ -113,7 +123,7 @@ class Store:
                 key=request.key,
                 agree=request.agree,
             )
-            return resolution.run().answer()
+            return resolution.run().answer(count_resolve(connection, request.site))
 
         return self._transaction(run)
 

@@ -193,7 +193,7 @@ class IdentityMap:
                 ready = [i for i in range(len(rows)) if i not in mapped.missing]
                 opened: list[int] = []
                 if not completing and (not ready or generation >= _GENERATIONS):
-                    opened = [i for i in mapped.missing if self._may_go(table, rows, i, mapped.missing[i])]
+                    opened = self._opened(table, rows, mapped)
                 if not (ready or opened):
                     self._hold_all(table, rows, mapped)
                     return
@@ -205,13 +205,30 @@ class IdentityMap:
         finally:
             self._under_way -= marks
 
-    def _may_go(self, table: TablePlan, rows: RowSet, index: int, missing: Iterable[Link]) -> bool:
-        """Whether a row can go before its parents do, because these are on their way and central takes a NULL."""
-        return all(may_be_null(table, link) and self._comes(link, rows, index) for link in missing)
+    def _opened(self, table: TablePlan, rows: RowSet, mapped: Mapped) -> list[int]:
+        """The rows that may go before their parents, because these are on their way and central takes a NULL."""
+        children: dict[Mark, list[int]] = {}
+        stuck = []
+        for i, links in mapped.missing.items():
+            marks = [self._parent_mark(link, rows, i) for link in links]
+            for mark in marks:
+                children.setdefault(mark, []).append(i)
+            if not all(map(self._comes, links, marks)) or not all(may_be_null(table, link) for link in links):
+                stuck.append(i)
+        opened = mapped.missing.keys() - stuck
+        while stuck:  # and with it what waits for it
+            for mark in self._marks(table, rows.take([stuck.pop()])):
+                left = opened.intersection(children.get(mark, ()))
+                opened -= left
+                stuck += left
+        return sorted(opened)
 
-    def _comes(self, link: Link, rows: RowSet, index: int) -> bool:
+    def _parent_mark(self, link: Link, rows: RowSet, index: int) -> Mark:
         (key,) = self._known.link_keys(link, rows.take([index]))
-        return link.deferred or (link.parent, link.parent_columns, key) in self._under_way
+        return link.parent, link.parent_columns, key
+
+    def _comes(self, link: Link, parent: Mark) -> bool:
+        return link.deferred or parent in self._under_way
 
     def _marks(self, table: TablePlan, rows: RowSet) -> set[Mark]:
         return {(table.name, columns, key) for columns in self._referred[table.name] for key in rows.tuples(columns)}
@@ -236,12 +253,11 @@ class IdentityMap:
 
     def _hold_all(self, table: TablePlan, rows: RowSet, mapped: Mapped) -> None:
         for i, links in mapped.missing.items():
-            waiting = [link for link in links if self._comes(link, rows, i)]
-            lost = [link for link in links if link not in waiting]
-            reason = missing_parent(rows, i, lost)
-            if not lost:
-                columns = ", ".join(name for link in waiting for name in link.columns)
-                reason = f"it waits for a row that waits for it, and central takes no NULL for {columns}"
+            reason = missing_parent(rows, i, links)
+            fixed = [link for link in links if not may_be_null(table, link)]
+            if any(self._comes(link, self._parent_mark(link, rows, i)) for link in fixed):
+                columns = ", ".join(name for link in fixed for name in link.columns)
+                reason += f", or waits for this row, and central takes no NULL for {columns} meanwhile"
             self._hold(table, rows, i, reason)
 
     def _hold(self, table: TablePlan, rows: RowSet, index: int, reason: str) -> None:
@@ -273,7 +289,10 @@ class IdentityMap:
         outcome.updated += answer.updated
         outcome.stored += sum(key is not None for key in answer.keys)
         keys = [None if key is None else unpack_cursor(key) for key in answer.keys]
-        self._note(table, local, mapped, keys, {each.index for each in answer.refused}, final)
+        refused = {each.index for each in answer.refused}
+        noted = self._note(table, local, mapped, keys, refused, final)
+        self._ledger.note_identities(self._location, table.name, noted, answer.resolved)
+        self._release(table, local.take([i for i, key in enumerate(keys) if key is not None and i not in refused]))
         for refusal in answer.refused:
             self._hold(table, local, refusal.index, refusal.reason)
         fatal = [conflict for conflict in answer.conflicts if conflict.kind == "agree"]
@@ -289,8 +308,11 @@ class IdentityMap:
         keys: Sequence[Key | None],
         refused: set[int],
         final: bool,
-    ) -> None:
-        """Remembers the ids that central gave. A row is not noted as sent while something of it is still to come."""
+    ) -> list[tuple[str, str, str]]:
+        """Remembers the ids that central gave; returns what to keep of them.
+
+        A row is not noted as sent while something of it is still to come.
+        """
         assert table.central is not None
         done = [i for i, key in enumerate(keys) if key is not None]
         rows, sent = local.take(done), mapped.take(done)
@@ -303,8 +325,7 @@ class IdentityMap:
             hash_ = hashes[place] if final and i not in refused else ""
             self._hashes[table.name][key] = hash_
             noted.append((key_text(key), key_text(central[key]), hash_))
-        self._ledger.note_identities(self._location, table.name, noted)
-        self._release(table, rows.take([place for place, i in enumerate(done) if i not in refused]))
+        return noted
 
     def _release(self, table: TablePlan, taken: RowSet) -> None:
         """Central has these rows, whatever it said before."""

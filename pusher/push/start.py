@@ -50,7 +50,7 @@ def decide(
         return start
     state_lost = not here and state.marker is None and bool(welcome.checkpoints)
     set_back = (lastupdate or "").replace("T", " ") < (state.marker or "")
-    behind = False
+    behind = welcome.resolved < state.resolved
     for table in streams:
         there = welcome.checkpoints.get(table.central_name)
         central = there.cursor if there else None

@@ -151,10 +151,15 @@ def _reflect_columns(
 ) -> tuple[Column, ...]:
     referring = {name for reference in references for name in reference.columns}
     own_key = None if len(primary_key) != 1 or primary_key[0] in referring else primary_key[0]
-    return tuple(_reflect_column(connection, column, numbered_key=column["name"] == own_key) for column in columns)
+    return tuple(
+        _reflect_column(
+            connection, column, in_key=column["name"] in primary_key, numbered_key=column["name"] == own_key
+        )
+        for column in columns
+    )
 
 
-def _reflect_column(connection: Connection, column: ReflectedColumn, *, numbered_key: bool) -> Column:
+def _reflect_column(connection: Connection, column: ReflectedColumn, *, in_key: bool, numbered_key: bool) -> Column:
     type_ = column["type"]
     while isinstance(type_, postgresql.DOMAIN):
         type_ = type_.data_type
@@ -164,7 +169,8 @@ def _reflect_column(connection: Connection, column: ReflectedColumn, *, numbered
         name=column["name"],
         kind=kind,
         declared=declared,
-        nullable=column["nullable"],
+        # SQLite lets a primary key be NULL; but then nothing tells a row from another.
+        nullable=column["nullable"] and not in_key,
         length=_length(type_),
         precision=getattr(type_, "precision", None) if kind is Kind.DECIMAL else None,
         scale=_scale(type_, kind, connection.dialect.name),

@@ -281,8 +281,10 @@ def _for_sqlite(column: Column, value: Any) -> Any:
         raise Unstorable("SQLite would make NULL of NaN")
     if isinstance(value, bytes):
         return value
+    if isinstance(value, bool):
+        return to_text(value) if column.kind in (Kind.TEXT, Kind.JSON) else value
     if column.kind is Kind.TEXT:
-        return to_text(value) if isinstance(value, bool) or column.declared != "unknown" else value
+        return value if column.declared == "unknown" else to_text(value)
     if isinstance(value, str):
         return value if column.kind is Kind.BYTES else _sqlite_text(column, value)
     if isinstance(value, int) and not _INT64[0] <= value <= _INT64[1]:

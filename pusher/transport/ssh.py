@@ -24,8 +24,6 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 _CONNECT_SECONDS = 15
 _START_SECONDS = 30
-_KEEPALIVE_SECONDS = 15
-_SILENCE_SECONDS = 60  # so long may what was sent stay without a sign from the other end
 _END_SECONDS = 5
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")  # how to ask for the key that known_hosts calls ssh-rsa
 _KEY_FORMS = (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey)
@@ -42,9 +40,9 @@ def signed_in(
     Raises AccessRefused if a host is not trusted or does not let us in, CentralUnreachable, ConfigError.
     """
     with ExitStack() as stack:
-        transport: paramiko.Transport | None = None
+        reached: tuple[paramiko.Transport, Hop] | None = None
         for hop in hops:
-            connection = _connect(hop, transport)
+            connection = open_channel(*reached, (hop.host, hop.port)) if reached else _connect(hop)
             stack.callback(hang_up, connection)
             transport = paramiko.Transport(connection)
             stack.callback(_end, transport)
@@ -55,9 +53,9 @@ def signed_in(
             note(known_hosts.verify(hop.host, hop.port, shown, accept=accept_host_keys))
             with _talking_to(hop):
                 _sign_in(transport, hop)
-            transport.set_keepalive(_KEEPALIVE_SECONDS)
-        assert transport is not None, "a route has at least one hop"
-        yield transport
+            reached = transport, hop
+        assert reached, "a route has at least one hop"
+        yield reached[0]
 
 
 def ssh_config(folder: Path) -> Lookup:
@@ -94,14 +92,10 @@ def open_channel(transport: paramiko.Transport, hop: Hop, address: tuple[str, in
 # --- connections ---
 
 
-def _connect(hop: Hop, through: paramiko.Transport | None) -> socket.socket | paramiko.Channel:
-    if through is not None:
-        return open_channel(through, hop, (hop.host, hop.port))
+def _connect(hop: Hop) -> socket.socket:
     with _talking_to(hop):
         connection = socket.create_connection((hop.host, hop.port), timeout=_CONNECT_SECONDS)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # Keep-alives are not answered, so it is for the system to notice that nobody takes them any more.
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENCE_SECONDS * 1000)
     return connection
 
 

@@ -21,6 +21,8 @@ from pusher.transport.ssh import Note, hang_up, open_channel, signed_in, ssh_con
 log = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 16
+_KEEPALIVE_SECONDS = 15.0
+_SILENCE_SECONDS = 45.0
 _END_SECONDS = 5
 
 OpenChannel = Callable[[], paramiko.Channel]
@@ -57,15 +59,19 @@ class Tunnel:
         self._connections: set[_Connection] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self._accepting = _thread(f"tunnel-{self.port}", self._accept)
-        self._accepting.start()
+        self._closing = threading.Event()
+        self._threads = [_thread(f"tunnel-{self.port}", work) for work in (self._accept, self._watch)]
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
         """Cuts whatever is still open: nobody stays waiting, and no thread or socket is left."""
+        self._closing.set()
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits in accept
-        self._accepting.join(_END_SECONDS)
         hang_up(self._transport)  # wakes who waits for a channel, or at one
+        for thread in self._threads:
+            thread.join(_END_SECONDS)
         with self._lock:
             open_ones = list(self._connections)
         for connection in open_ones:
@@ -84,6 +90,18 @@ class Tunnel:
                 with self._lock:
                     self._connections.add(connection)
                 connection.thread.start()
+
+    def _watch(self) -> None:
+        """Asks the SSH host now and then whether it is still there. If it has no answer, all connections are cut: the
+        drivers of databases would wait for ever."""
+        while not self._closing.wait(_KEEPALIVE_SECONDS):
+            limit = threading.Timer(_SILENCE_SECONDS, hang_up, [self._transport])
+            limit.daemon = True
+            limit.start()
+            with suppress(OSError, paramiko.SSHException, EOFError):
+                self._transport.global_request("keepalive@openssh.com", wait=True)
+            limit.cancel()
+            limit.join()
 
     def channel(self) -> paramiko.Channel:
         with self._lock:

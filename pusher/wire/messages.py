@@ -33,7 +33,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     """`instance` names this central database: another one knows none of the ids handed out before.
-    `tables` is None if the site has them already."""
+    `tables` is None if the site has them already. `resolved`: how many Resolve messages of the site were answered;
+    fewer than the site counts if central was restored from a backup."""
 
     protocol: int
     version: str
@@ -43,6 +44,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     schema_hash: str
     tables: tuple[Table, ...] | None
     checkpoints: dict[str, Checkpoint]
+    resolved: int = 0
 
 
 class Resolve(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,13 +83,14 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resolved(msgspec.Struct, frozen=True, kw_only=True):
-    """`keys[i]`: central's primary key of row i, or None if it is refused or in conflict."""
+    """`keys[i]`: central's primary key of row i, or None if it is refused or in conflict. `resolved`: see Welcome."""
 
     keys: list[tuple[Any, ...] | None]
     created: int
     updated: int
     conflicts: list[Conflict]
     refused: list[Refusal]
+    resolved: int = 0
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from subprocess import DEVNULL, Popen
+from subprocess import DEVNULL, Popen, TimeoutExpired
 
 import pytest
 import sqlalchemy as sa
@@ -68,7 +68,10 @@ def end(daemon: Popen[str], number: signal.Signals = signal.SIGTERM) -> float:
     """How many seconds it takes."""
     began = time.monotonic()
     daemon.send_signal(number)
-    daemon.wait()
+    try:
+        daemon.wait(20)
+    except TimeoutExpired:
+        daemon.kill()
     return time.monotonic() - began
 
 

@@ -16,16 +16,18 @@ from models import Base, House, Node, Reading, SensorType, bookkeeping
 from pusher.central.migrate import upgrade
 from pusher.central.store import Store
 from pusher.central.tokens import new_token
+from pusher.config import Location, Secret
 from pusher.errors import CentralUnreachable, ProtocolError, SchemaMismatch, SequenceConflict
 from pusher.schema.engine import open_engine, opened, writing
 from pusher.transport.central import Central
+from pusher.transport.reach import reach
 from pusher.transport.rest import RestCentral
 from pusher.wire import PROTOCOL
 from pusher.wire.batch import Batch, Packed, pack
 from pusher.wire.fingerprint import Fingerprint, fingerprint
 from pusher.wire.messages import Done, EntityQuery, EntityRows, Hello, Receipt, Report, Resolve, Resolved, Welcome
 from pusher.wire.tables import RowSet, Table
-from tests.servers import DatabaseServer, free_port
+from tests.servers import DatabaseServer, SshServer, free_port
 from tests.stage import serving
 
 Connect = Callable[[str], Central]  # central as a site reaches it
@@ -53,11 +55,30 @@ def rest(db: str) -> Iterator[Connect]:
         yield connect
 
 
+@contextmanager
+def tunnel(db: str) -> Iterator[Connect]:
+    with SshServer() as sshd:
+        location = Location(
+            name="lab",
+            on=True,
+            kind="push",
+            url="127.0.0.1",
+            sshport=sshd.port,
+            sshfolder=sshd.clients,
+            sshkey="id_ed25519",
+            dbstring=Secret(db),
+        )
+        with reach(location) as central:
+            yield lambda _site: central
+
+
 WAYS: tuple[tuple[Callable[[str], AbstractContextManager[Connect]], str], ...] = (
     (store, "sqlite"),
     (store, "mariadb"),
     (store, "postgresql"),
     (rest, "sqlite"),
+    (tunnel, "mariadb"),
+    (tunnel, "postgresql"),
 )
 
 # --- the stage ---

@@ -178,6 +178,20 @@ def test_whoever_waits_is_woken(
             call(opened.port, b"e")
 
 
+def test_a_host_that_falls_silent_is_given_up(
+    sshd: SshServer, far_end: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pusher.transport.tunnel._KEEPALIVE_SECONDS", 0.1)
+    monkeypatch.setattr("pusher.transport.tunnel._SILENCE_SECONDS", 1)
+    with way(location(sshd), far_end) as opened, call(opened.port, b"s") as connection:
+        connection.settimeout(2)
+        with pytest.raises(TimeoutError):  # it is asked many times, and answers
+            connection.recv(1)
+        sshd.freeze()
+        connection.settimeout(5)
+        assert connection.recv(1) == b""
+
+
 def test_a_jump_host_that_is_cut(sshd: SshServer, far_end: tuple[str, int]) -> None:
     with SshServer() as gate:
         gate.authorize(sshd.clients / "id_ed25519.pub")

@@ -341,6 +341,29 @@ def test_central_restored_from_a_backup_gets_everything_again(
         assert sorted(workshop.central.rows("select words from letter")) == [("later",), ("north",), ("south",)]
 
 
+def test_a_backup_that_lacks_only_entities_is_noticed_as_well(new_database: NewDatabase, tmp_path: Path) -> None:
+    """No stream went in between, so no checkpoint tells; and the numbers that were lost go to another site."""
+    with Workshop(new_database, tmp_path, "sqlite") as workshop:
+        workshop.central.run(_HOUSE, _ROOM, _READING)
+        north, south = (workshop.site(name, _HOUSE, _ROOM, _READING) for name in ("north", "south"))
+        for name, site in (("north", north), ("south", south)):
+            site.run(f"insert into house (address) values ('{name} 1')")
+        north.push_all(workshop.store)
+        _copy(workshop, tmp_path / "backup", back=False)
+        north.run("insert into house (address) values ('north 2')")
+        north.push_all(workshop.store)
+        _copy(workshop, tmp_path / "backup", back=True)
+        south.push_all(workshop.store)
+        north.run(
+            "insert into room (house_id, name) values (2, 'hall')", "insert into house (address) values ('later')"
+        )
+        assert north.push_all(workshop.store).notes == [
+            "central does not have all that it acknowledged; it gets the rest again"
+        ]
+        assert workshop.central.rows("select h.address from room r join house h on h.id = r.house_id") == [("north 2",)]
+        assert north.push_all(workshop.store).notes == []
+
+
 def _copy(workshop: Workshop, backup: Path, *, back: bool) -> None:
     workshop.central.run("pragma wal_checkpoint(truncate)") if not back else None
     database = Path(str(workshop.central.engine.url.database))

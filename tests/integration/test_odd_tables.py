@@ -265,6 +265,13 @@ def test_two_rows_of_a_site_with_one_key_that_the_operator_named(new_database: N
         (note,) = notes(site.push_all(workshop.store))
         assert note.startswith("tool is left as site north has it") and "'blue'" in note
         assert workshop.central.rows("select name, colour from tool") == [("saw", "red")]
+        site.run("insert into tool values (4, 'axe', 'red'), (5, 'axe', 'red')")
+        workshop.central.run(
+            "create trigger no_axe before insert on tool when new.name = 'axe' "
+            "begin select raise(abort, 'no axes'); end"
+        )
+        site.push(workshop.store)
+        assert dict(site.held()["tool"]) == {"[4]": "no axes", "[5]": "no axes"}
 
 
 def test_a_sequence_of_central_that_is_behind_its_rows(new_database: NewDatabase, tmp_path: Path) -> None:

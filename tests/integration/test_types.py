@@ -195,3 +195,19 @@ def test_texts_that_are_one_key_to_central_do_not_overwrite_each_other(
             assert workshop.central.rows("SELECT code, value FROM reading ORDER BY code") == [("A", 0), ("b", 3)]
             workshop.central.run("UPDATE reading SET value = value + 10")
             site.set_lastupdate(None)  # all again, so that the rows that are there are overwritten
+
+
+def test_a_row_without_a_key_is_refused_and_not_stored_once_more_each_time(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    table = "CREATE TABLE reading (at DATETIME NOT NULL, code VARCHAR(20), value INT, PRIMARY KEY (at, code))"
+    with Workshop(new_database, tmp_path, "sqlite") as workshop:
+        workshop.central.run(table)
+        site = workshop.site("site", table)
+        for value, code in enumerate(["NULL", "'a'", "NULL"]):
+            site.run(f"INSERT INTO reading VALUES ('2026-01-01 00:00:00', {code}, {value})")
+        for _ in range(2):
+            assert push(site, workshop).held == 2
+            assert site.held()["reading"][0][1] == "code: NULL has no place here"
+            assert workshop.central.rows("SELECT code, value FROM reading") == [("a", 1)]
+            site.set_lastupdate(None)

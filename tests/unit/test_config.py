@@ -101,6 +101,7 @@ def test_defaults(path: Path) -> None:
     assert (central.name, central.on, central.kind) == ("central", True, "push")
     assert central.resturl == "https://central.example.org/rest/"
     assert (central.token, central.cafile, central.lastupdate) == (None, None, None)
+    assert (central.url, central.dbstring, central.private_key) == (None, None, None)
 
 
 def test_everything_said(path: Path) -> None:
@@ -122,7 +123,13 @@ token = to;ken#1 # from Anna
 cafile = ca.pem
 LastUpdate = 2026-01-31 23:59
 [lab]
-resturl = https://lab.example.org
+url = lab.example.org
+sshuser = dang
+sshfolder = keys
+sshkey = work_key.pub   ; as seed 003 has it
+sshport = 2222
+sshpassword = pass;word
+dbstring = mysql+pymysql://pusher:hunter2@127.0.0.1:3307/ch
 [table Reading]
 role = stream
 cursor = time
@@ -146,7 +153,10 @@ agree = name,description
     assert central.token == Secret("to;ken#1")
     assert central.cafile == path.parent / "ca.pem"
     assert central.lastupdate == "2026-01-31 23:59"
-    assert lab.resturl == "https://lab.example.org/"
+    assert (lab.url, lab.sshuser, lab.sshport, lab.resturl) == ("lab.example.org", "dang", 2222, None)
+    assert (lab.sshfolder, lab.private_key) == (path.parent / "keys", path.parent / "keys" / "work_key")
+    assert lab.sshpassword == Secret("pass;word")
+    assert lab.dbstring == Secret("mysql+pymysql://pusher:hunter2@127.0.0.1:3307/ch")
     reading, deployment = settings.tables["Reading"], settings.tables["deployment"]
     assert (reading.role, reading.cursor, reading.direction, reading.agree) == ("stream", "time", "up", None)
     assert reading.key == ("time", "nodeId", "type", "locationId")
@@ -224,6 +234,12 @@ def test_literal_secret_in_an_exposed_file_is_refused(path: Path, mode: int) -> 
     assert "swordfish" not in fault
     (fault,) = faults(path, with_general("localurl = mysql+pymysql://u:swordfish@h/db"), mode=mode)
     assert fault.startswith("synchronise.conf:2: [general] localurl: a secret") and "swordfish" not in fault
+    way = "url = lab\nsshpassword = swordfish\ndbstring = mysql://u:swordfish@h/db\n"
+    both = faults(path, f"[locations]\nlab = 1\n[lab]\n{way}", mode=mode)
+    assert [fault.partition(" a secret")[0] for fault in both] == [
+        "synchronise.conf:5: [lab] sshpassword:",
+        "synchronise.conf:6: [lab] dbstring:",
+    ]
     switched_off = with_central("token = swordfish").replace("central = 1", "central = 0")
     assert len(faults(path, switched_off, mode=mode)) == 1
 
@@ -241,9 +257,14 @@ def test_an_exposed_file_without_a_literal_secret_is_taken(path: Path) -> None:
 
 
 def test_what_is_switched_off_need_not_be_complete(path: Path) -> None:
-    for token in ("env:MISSING", "file:missing"):
-        text = with_central(f"token = {token}\ncafile = missing.pem").replace("central = 1", "central = 0")
+    for secret in ("env:MISSING", "file:missing"):
+        text = with_central(f"token = {secret}\ncafile = missing.pem").replace("central = 1", "central = 0")
         assert load(put(path, text), {}).locations[0].token is None
+        way = f"url = lab\nsshpassword = {secret}\ndbstring = {secret}\n"
+        location = load(put(path, f"[locations]\nlab = 0\n[lab]\n{way}"), {}).locations[0]
+        assert (location.sshpassword, location.dbstring) == (None, None)
+        assert len(faults(path, f"[locations]\nlab = 1\n[lab]\n{way}")) == 2
+    text = with_central("token = file:missing").replace("central = 1", "central = 0")
     assert load(put(path, text.replace("file:missing", "env:T")), {"T": "x"}).locations[0].token == Secret("x")
 
 
@@ -331,7 +352,8 @@ role = streams
         "synchronise.conf:12: [locations] archive: no section [archive]; add it; possible: centrl, central, lab",
         'synchronise.conf:13: [centrl] unknown section; add "centrl = 1" to [locations], or remove it; did you mean'
         + ' "central"?',
-        "synchronise.conf:15: [central] resturl is missing; add resturl = https://central.example.org/rest/",
+        "synchronise.conf:15: [central] there is no way to central; add resturl = https://central.example.org/rest/,"
+        + " or dbstring",
         "synchronise.conf:16: [central] token: the environment variable NO_SUCH is not set; put the secret there",
         'synchronise.conf:17: [central] is no [section], "key = value" or comment; a value stands on one line',
         "synchronise.conf:19: [lab] resturl: not an http or https address; write it like https://central.example.org/rest/",
@@ -398,7 +420,22 @@ def test_faults_of_general(path: Path, line: str, said: str) -> None:
         ("token = file:lines", "holds blanks"),
         ("cafile = missing.pem", "cannot read the file missing.pem"),
         ("cafile = .", "cannot read the file"),
-        ("lookback = 1 hour", "unknown key; possible: kind, resturl, token, cafile, lastupdate"),
+        ("lookback = 1 hour", "unknown key; possible: kind, resturl, token, cafile, url, sshuser, sshfolder"),
+        ("dbstring = sqlite:///central.db", "dbstring and resturl are two ways to central; keep one of them"),
+        ("dbstrin = sqlite:///central.db", 'unknown key "dbstrin"; did you mean "dbstring"?'),
+        ("sshuser = dang", "sshuser is for an SSH host, and there is none; add url, or remove it"),
+        ("sshfolder = keys", "sshfolder is for an SSH host"),
+        ("url = dang@lab", "url: is not an SSH host; write its name alone"),
+        ("url = ssh://lab", "is not an SSH host"),
+        ("url =", "is not an SSH host"),
+        ("url = lab\nsshport = 0", '"0" is not a port; write a number from 1 to 65535'),
+        ("url = lab\nsshport = 65536", "is not a port"),
+        ("url = lab\nsshport = ssh", "is not a port"),
+        ("url = lab\nsshuser = a b", "is not the name of a user"),
+        ("url = lab\nsshkey =", "is not the name of a file in sshfolder"),
+        ("url = lab\nsshfolder =", "sshfolder: has no value"),
+        ("url = lab\nsshpassword =", "sshpassword: has no value"),
+        ("url = lab\nsshpassword = env:EMPTY", "the environment variable EMPTY is not set"),
     ],
 )
 def test_faults_of_a_location(path: Path, line: str, said: str) -> None:
@@ -406,7 +443,40 @@ def test_faults_of_a_location(path: Path, line: str, said: str) -> None:
     (path.parent / "latin1").write_bytes("schlüssel".encode("latin-1"))
     (path.parent / "lines").write_text("one\ntwo\n")
     (fault,) = faults(path, with_central(line), {"EMPTY": ""})
-    assert fault.startswith("synchronise.conf:5: [central] ") and said in fault
+    assert re.match(r"synchronise\.conf:[56]: \[central\] ", fault) and said in fault
+
+
+@pytest.mark.parametrize(
+    ("dbstring", "said"),
+    [
+        ("central", "not an SQLAlchemy URL"),
+        ("mysql://u:swordfish@host:port/db", "not an SQLAlchemy URL"),
+        ("env:NO_DB", "the environment variable NO_DB is not set"),
+        ("sqlite:///central.db", "through an SSH host goes MariaDB, MySQL or PostgreSQL on a port"),
+        ("mysql+pymysql://u:swordfish@/db?unix_socket=/run/mysqld.sock", "through an SSH host goes"),
+        ("postgresql+psycopg://u:swordfish@/db?host=/run/postgresql", "through an SSH host goes"),
+    ],
+)
+def test_dbstring_that_cannot_be_reached_through_an_ssh_host(path: Path, dbstring: str, said: str) -> None:
+    text = f"[locations]\nlab = 1\n[lab]\nurl = lab\ndbstring = {dbstring}\n"
+    (fault,) = faults(path, text)
+    assert fault.startswith("synchronise.conf:5: [lab] dbstring: ") and said in fault and "swordfish" not in fault
+
+
+@pytest.mark.parametrize("url", ["lab", "lab-1.example.org", "10.0.0.1", "fe80::1%eth0", "::1"])
+@pytest.mark.parametrize(
+    "way", ["resturl = http://c/rest/", "dbstring = mysql://c/db", "dbstring = postgresql+psycopg://u:p@[::1]:5433/db"]
+)
+def test_ways_through_an_ssh_host(path: Path, url: str, way: str) -> None:
+    (lab,) = load(put(path, f"[locations]\nlab = 1\n[lab]\nurl = {url}\n{way}\n"), {}).locations
+    assert lab.url == url
+    assert lab.sshfolder == Path.home() / ".ssh"
+    assert (lab.sshuser, lab.private_key, lab.sshport, lab.sshpassword) == (None, None, None, None)
+
+
+def test_dbstring_without_an_ssh_host(path: Path) -> None:
+    (lab,) = load(put(path, "[locations]\nlab = 1\n[lab]\ndbstring = sqlite:///c.db\n"), {}).locations
+    assert lab.dbstring == Secret(f"sqlite:///{path.parent / 'c.db'}")
 
 
 @pytest.mark.parametrize(
@@ -485,6 +555,10 @@ def test_duplicates_are_found_whatever_their_case(path: Path) -> None:
         with_central("token = sword fish swordfish"),
         MINIMAL.replace("https://", "swordfish"),
         MINIMAL + "[lab]\ntoken = swordfish\n",
+        with_central("url = mysql://u:swordfish@lab/ch"),
+        with_central("url = lab\nsshuser = dang:swordfish"),
+        with_central("url = lab\nsshpasswort = swordfish"),
+        with_central("dbstring = mysql://u:swordfish@lab/ch"),
     ],
 )
 def test_no_fault_repeats_a_secret(path: Path, text: str) -> None:

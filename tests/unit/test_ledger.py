@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -120,6 +121,16 @@ def test_many_may_open_a_new_one_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(max_workers=8) as pool:
         for number in range(10):
             assert len(set(pool.map(epoch_of, [tmp_path / str(number)] * 8))) == 1
+
+
+def test_it_waits_for_whoever_is_making_it(tmp_path: Path) -> None:
+    """SQLite itself does not, in this one case."""
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None, check_same_thread=False)) as other:
+        other.execute("begin immediate")
+        timer = Timer(0.2, other.execute, ["commit"])
+        timer.start()
+        Ledger(tmp_path).close()
+        timer.join()
 
 
 def test_a_full_disk_is_told_in_one_line(ledger: Ledger) -> None:

@@ -43,8 +43,9 @@ def start(
     state: LocationState = STATE,
     instance: str = "central",
     streams: tuple[TablePlan, ...] = (READING,),
+    resolved: int = 0,
 ) -> Start:
-    """`central`: checkpoints by central's table names."""
+    """`central`: checkpoints by central's table names; `resolved`: how many requests for ids it has answered."""
     welcome = Welcome(
         protocol=1,
         version="",
@@ -54,6 +55,7 @@ def start(
         schema_hash="",
         tables=None,
         checkpoints={name: Checkpoint(epoch="e", sequence=1, cursor=cursor) for name, cursor in central.items()},
+        resolved=resolved,
     )
 
     def from_moment(plan: TablePlan, moment: str) -> Cursor | None:
@@ -90,6 +92,14 @@ def test_untouched(here: Cursor | None, central: Cursor | None, cursor: Cursor |
     state = STATE if here else replace(STATE, marker=None)
     decided = start({"Reading": here} if here else {}, {"reading": central} if central else {}, state.marker, state)
     assert (cursors(decided), decided.forget_identities, decided.start_over) == (cursor, forget, False)
+    assert decided.notes == ([BEHIND] if forget else [])
+
+
+@pytest.mark.parametrize(("resolved", "forget"), [(9, True), (10, False), (11, False)])
+def test_a_central_that_gave_fewer_ids_than_the_site_has_was_restored(resolved: int, forget: bool) -> None:
+    here: dict[str, Cursor] = {"Reading": (LATE, 5)}
+    decided = start(here, {"reading": (LATE, 5)}, LATE, replace(STATE, resolved=10), resolved=resolved)
+    assert (cursors(decided), decided.forget_identities) == ((LATE, 5), forget)
     assert decided.notes == ([BEHIND] if forget else [])
 
 
