@@ -124,7 +124,9 @@ class Resolution:
             return
         if self._hashes[twin] != self._hashes[first]:
             self._conflict("owned", self.site, twin, self.rows, first)
-        self._map_to(twin, key, owns=False)
+        self.keys[twin] = key
+        if self._local[twin] != self._local[first]:
+            self._map_to(twin, key, owns=False)
 
     def _meet(self, existing: RowSet, found: dict[int, int], *, same_key: bool) -> None:
         """Each row `i` is there already as row `found[i]` of `existing`: is it the same, and whose word counts?

@@ -196,7 +196,11 @@ class Store:
             local_keys = batch.origin if batch.origin is not None else rows.tuples(batch.key)
             key = () if batch.origin is not None else batch.key
             resolution = Resolution(target=target, site=batch.site, rows=rows, local_keys=local_keys, key=key).run()
-            conflicts = {each.index: f"belongs to site {each.owner}" for each in resolution.conflicts}
+            same = "another row of this site has its key"
+            conflicts = {
+                each.index: same if each.owner == batch.site else f"belongs to site {each.owner}"
+                for each in resolution.conflicts
+            }
             return conflicts | resolution.refused
         bound, refused = target.parameters(rows)
         storable = [i for i in range(len(rows)) if i not in refused]

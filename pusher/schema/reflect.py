@@ -46,6 +46,9 @@ _INTEGER_BITS = 64
 _COLUMN_TYPES = sa.text(
     "select table_name, column_name, data_type from information_schema.columns where table_schema = database()"
 )
+_PARTITIONS = sa.text(
+    "select relname from pg_class where relispartition and relnamespace = current_schema()::regnamespace"
+)
 _GEOMETRIES = (
     *("geometry", "point", "linestring", "polygon"),
     *("multipoint", "multilinestring", "multipolygon", "geometrycollection"),
@@ -84,10 +87,14 @@ def _reflect_tables(connection: Connection) -> tuple[Table, ...]:
         foreign_keys = inspector.get_multi_foreign_keys()
     if connection.dialect.name in _MARIADB:
         _name_geometries(connection, columns)
+    # The rows of a partition are those of its table; on both sides they would be another's.
+    hidden = set(connection.scalars(_PARTITIONS)) if connection.dialect.name == "postgresql" else set()
     tables = []
     for place in sorted(columns, key=lambda place: place[1]):
+        if place[1] in hidden:
+            continue
         primary_key = tuple(primary_keys[place]["constrained_columns"]) if primary_keys.get(place) else ()
-        references = _references(foreign_keys.get(place, []))
+        references = _references(key for key in foreign_keys.get(place, []) if key["referred_table"] not in hidden)
         tables.append(
             Table(
                 name=place[1],

@@ -1,11 +1,11 @@
-"""What every way to central keeps to; a new transport adds a function below and a line to WAYS."""
+"""What every way to central keeps to; `ways.py` says which there are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -15,83 +15,19 @@ import sqlalchemy as sa
 from models import Base, House, Node, Reading, SensorType, bookkeeping
 from pusher.central.migrate import upgrade
 from pusher.central.store import Store
-from pusher.central.tokens import new_token
-from pusher.config import Location, Secret
 from pusher.errors import CentralUnreachable, ProtocolError, SchemaMismatch, SequenceConflict
 from pusher.schema.engine import open_engine, opened, writing
-from pusher.transport.central import Central
-from pusher.transport.reach import reach
 from pusher.transport.rest import RestCentral
 from pusher.wire import PROTOCOL
-from pusher.wire.batch import Batch, Packed, pack
-from pusher.wire.fingerprint import Fingerprint, fingerprint
-from pusher.wire.messages import Done, EntityQuery, EntityRows, Hello, Receipt, Report, Resolve, Resolved, Welcome
-from pusher.wire.tables import RowSet, Table
-from tests.servers import DatabaseServer, SshServer, free_port
-from tests.stage import serving
-
-Connect = Callable[[str], Central]  # central as a site reaches it
-
-
-# --- the ways to central ---
-
-
-@contextmanager
-def store(db: str) -> Iterator[Connect]:
-    with opened(db) as engine:
-        central = Store(engine)
-        yield lambda _site: central
-
-
-@contextmanager
-def rest(db: str) -> Iterator[Connect]:
-    with opened(db) as engine, serving(db) as resturl, ExitStack() as stack:
-
-        def connect(site: str) -> Central:
-            central = RestCentral(resturl, new_token(engine, site, "push"))
-            stack.callback(central.close)
-            return central
-
-        yield connect
-
-
-@contextmanager
-def tunnel(db: str) -> Iterator[Connect]:
-    with SshServer() as sshd:
-        location = Location(
-            name="lab",
-            on=True,
-            kind="push",
-            url="127.0.0.1",
-            sshport=sshd.port,
-            sshfolder=sshd.clients,
-            sshkey="id_ed25519",
-            dbstring=Secret(db),
-        )
-        with reach(location) as central:
-            yield lambda _site: central
-
-
-WAYS: tuple[tuple[Callable[[str], AbstractContextManager[Connect]], str], ...] = (
-    (store, "sqlite"),
-    (store, "mariadb"),
-    (store, "postgresql"),
-    (rest, "sqlite"),
-    (tunnel, "mariadb"),
-    (tunnel, "postgresql"),
-)
+from pusher.wire.batch import Packed
+from pusher.wire.fingerprint import Fingerprint
+from pusher.wire.messages import Done, EntityRows, Receipt, Resolved
+from tests.contract.site import NOTE, Site
+from tests.contract.ways import WAYS, Connect
+from tests.servers import DatabaseServer, free_port
 
 # --- the stage ---
 
-_extra = sa.MetaData()
-# Nothing but a number tells its rows apart, so they are known by their origin.
-NOTE = sa.Table(
-    "Note",
-    _extra,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("text", sa.String(40), nullable=False),
-    mysql_engine="InnoDB",
-)
 _BOOKKEEPING = (bookkeeping.site, bookkeeping.batch, bookkeeping.checkpoint, bookkeeping.identity)
 
 
@@ -126,7 +62,7 @@ def way(
     db = f"sqlite:///{folder / 'central.db'}" if dialect == "sqlite" else servers(dialect).new_database()
     with opened(db, create=True) as engine, ExitStack() as stack:
         upgrade(engine)
-        _extra.create_all(engine)
+        NOTE.create(engine)
         yield Stage(engine, stack.enter_context(to_central(db)))
 
 
@@ -137,104 +73,6 @@ def stage(way: Stage) -> Stage:
     way.execute(*(sa.delete(table) for table in emptied))
     way.execute(sa.insert(Node).values([{"id": 1}, {"id": 2}]), sa.insert(SensorType).values(id=0, name="Temperature"))
     return way
-
-
-@dataclass
-class Site:
-    """A site that writes its own messages, so that it can also write wrong ones."""
-
-    central: Central
-    name: str
-    epoch: str = "epoch-1"
-    tables: dict[str, Table] = field(default_factory=dict)
-
-    def hello(self, schema_hash: str | None = None, protocol: int = PROTOCOL) -> Welcome:
-        return self.central.hello(
-            Hello(
-                protocol=protocol,
-                site=self.name,
-                epoch=self.epoch,
-                agent_version="1.0",
-                hostname="pi",
-                clock="2026-01-01T00:00:00+00:00",
-                schema_hash=schema_hash,
-            )
-        )
-
-    def table(self, name: str) -> Table:
-        if not self.tables:
-            self.tables = {table.name: table for table in self.hello().tables or ()}
-        return self.tables[name]
-
-    def packed(self, table: str, names: tuple[str, ...], rows: Sequence[tuple[Any, ...]]) -> Packed:
-        kinds = tuple(self.table(table).column(name).kind for name in names)
-        return pack(kinds, RowSet.of(names, list(rows)))
-
-    def houses(
-        self, *addresses: str, start: str | None = None, key: tuple[str, ...] = ("address",), protocol: int = PROTOCOL
-    ) -> Resolve:
-        rows = [(address, start) for address in addresses]
-        return Resolve(
-            protocol=protocol,
-            site=self.name,
-            table="House",
-            key=key,
-            agree=(),
-            local_keys=[(number,) for number in range(1, len(rows) + 1)],
-            rows=self.packed("House", ("address", "startDate"), rows),
-        )
-
-    def batch(
-        self,
-        table: str,
-        sequence: int,
-        names: tuple[str, ...],
-        rows: Sequence[tuple[Any, ...]],
-        *,
-        key: tuple[str, ...] = (),
-        origin: list[tuple[Any, ...]] | None = None,
-    ) -> Batch:
-        columns = [self.table(table).column(name) for name in names]
-        return Batch(
-            protocol=PROTOCOL,
-            site=self.name,
-            epoch=self.epoch,
-            table=table,
-            sequence=sequence,
-            key=key,
-            origin=origin,
-            first=rows[0][:1],
-            last=rows[-1][:1],
-            fingerprint=fingerprint(columns, RowSet.of(names, list(rows))),
-            rows=self.packed(table, names, rows),
-        )
-
-    def readings(self, sequence: int, *minutes: int, node: int = 1, value: float = 0.5) -> Batch:
-        """Readings of one node, one a minute."""
-        rows = [(f"2026-01-01T00:{minute:02}:00", node, 0, value) for minute in minutes]
-        return self.batch(
-            "Reading", sequence, ("time", "nodeId", "type", "value"), rows, key=("time", "nodeId", "type")
-        )
-
-    def notes(self, sequence: int, *rows: tuple[int, str | None]) -> Batch:
-        """Notes as (local id, text)."""
-        texts = [(text,) for _, text in rows]
-        return self.batch("Note", sequence, ("text",), texts, origin=[(number,) for number, _ in rows])
-
-    def report(self, protocol: int = PROTOCOL) -> Report:
-        return Report(
-            protocol=protocol,
-            site=self.name,
-            hostname="pi",
-            agent_version="1.0",
-            localtime="2026-01-01T02:00:00",
-            tables={},
-        )
-
-    def query(
-        self, *names: str, table: str = "House", digest: str | None = None, protocol: int = PROTOCOL
-    ) -> EntityQuery:
-        return EntityQuery(protocol=protocol, site=self.name, table=table, names=names, digest=digest)
 
 
 @pytest.fixture

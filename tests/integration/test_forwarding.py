@@ -24,7 +24,9 @@ from paramiko.server import InteractiveQuery
 
 from pusher.config import Location, Secret
 from pusher.errors import AccessRefused, CentralUnreachable
+from pusher.transport.rest import RestCentral
 from pusher.transport.tunnel import Tunnel, tunnel
+from pusher.wire.messages import Hello
 from tests.leftovers import nothing_left_open
 from tests.servers import SshServer, free_port, new_ssh_key
 from tests.stage import pusher, wait_until
@@ -69,16 +71,8 @@ def sshd(monkeypatch: pytest.MonkeyPatch) -> Iterator[SshServer]:
 
 
 def location(sshd: SshServer, **changes: Any) -> Location:
-    usual = Location(
-        name="lab",
-        on=True,
-        kind="push",
-        url="127.0.0.1",
-        sshport=sshd.port,
-        sshfolder=sshd.clients,
-        sshkey="id_ed25519",
-    )
-    return replace(usual, **changes)
+    usual = Location(name="lab", on=True, kind="push", url="127.0.0.1", sshport=sshd.port, sshfolder=sshd.clients)
+    return replace(usual, **{"sshkey": "id_ed25519"} | changes)
 
 
 def tunnel_to(where: Location, address: tuple[str, int]) -> AbstractContextManager[Tunnel]:
@@ -381,3 +375,21 @@ def test_the_command_says_it_in_one_line_and_does_not_linger(sshd: SshServer, tm
     assert done.stderr == ""
     assert re.fullmatch(r"FAIL lab: SSH host .* cannot be reached: [^\n]+", done.stdout.splitlines()[-1])
     assert time.monotonic() - began < 10
+
+
+def test_a_service_behind_a_tunnel_is_asked_by_its_own_name() -> None:
+    def answer() -> bytes:
+        connection, _ = listener.accept()
+        with connection:
+            request = connection.recv(1 << 16)
+            connection.sendall(b"HTTP/1.1 503 Not now\r\nContent-Length: 0\r\n\r\n")
+            return request
+
+    hello = Hello(protocol=1, site="north", epoch="e", agent_version="1", hostname="pi", clock="2026-01-01T00:00:00")
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener, ThreadPoolExecutor() as pool:
+        request = pool.submit(answer)
+        central = RestCentral("http://central.example.org:81/rest/", None, through_port=listener.getsockname()[1])
+        with closing(central), pytest.raises(CentralUnreachable, match=r"central\.example\.org:81/rest/: HTTP 503"):
+            central.hello(hello)
+    head = request.result().split(b"\r\n")
+    assert head[0] == b"POST /sync/v1/hello HTTP/1.1" and b"Host: central.example.org:81" in head

@@ -28,6 +28,29 @@ _ROLES = {
     "stream": "".join(f"[table {table}]\nrole = stream\ncursor = at\n" for table in extremes.TABLES),
     "entity": "".join(f"[table {table}]\nrole = entity\n" for table in extremes.TABLES),
 }
+# Settings of a server or a database that every session of pusher must make up for.
+_HOSTILE = {
+    "mariadb": [
+        "SET GLOBAL time_zone = '-11:00'",
+        "SET GLOBAL sql_mode = 'PAD_CHAR_TO_FULL_LENGTH,NO_BACKSLASH_ESCAPES,ANSI_QUOTES,PIPES_AS_CONCAT'",
+        "SET GLOBAL group_concat_max_len = 1000",
+    ],
+    "postgresql": [
+        f"ALTER DATABASE {{database}} SET {setting}"
+        for setting in (
+            "timezone = 'Pacific/Apia'",
+            "datestyle = 'SQL, DMY'",
+            "intervalstyle = 'iso_8601'",
+            "extra_float_digits = -3",
+            "bytea_output = 'escape'",
+            "client_encoding = 'LATIN1'",
+        )
+    ],
+}
+_FRIENDLY = {
+    "mariadb": [f"SET GLOBAL {name} = DEFAULT" for name in ("time_zone", "sql_mode", "group_concat_max_len")],
+    "postgresql": ["ALTER DATABASE {database} RESET ALL"],
+}
 # What the database that refuses it does not name: it tells of the domain, or of geometry, instead.
 _UNNAMED = {"counted": "domain positive", "place": "GEOMETRY"}
 _NULL = ("NoneType", None)
@@ -149,6 +172,27 @@ def test_an_entity_arrives_unchanged_or_is_refused(
         again = push(site, workshop)
         assert sum(entry.created + entry.updated for entry in again.tables) == 0
         assert again.held == outcome.held
+
+
+@pytest.mark.parametrize("dialect", ["mariadb", "postgresql"], indirect=True)
+def test_settings_of_the_server_change_nothing(dialect: str, new_database: NewDatabase, tmp_path: Path) -> None:
+    with sides(new_database, tmp_path, dialect, dialect, "stream") as (site, workshop):
+        databases = (site, workshop.central)
+        try:
+            change_settings(_HOSTILE[dialect], databases)
+            push(site, workshop)
+            assert_hashes_agree(site, workshop)
+        finally:
+            change_settings(_FRIENDLY[dialect], databases)
+        assert faults(site, workshop) == []
+
+
+def change_settings(statements: list[str], databases: tuple[Database, ...]) -> None:
+    """And lets go of the connections that began before."""
+    for database in databases:
+        name = database.engine.url.database
+        extremes.execute(url(database), *(statement.format(database=name) for statement in statements))
+        database.engine.dispose()
 
 
 def test_what_central_cannot_hold_as_exactly_is_noted_and_no_difference(

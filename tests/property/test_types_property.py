@@ -22,7 +22,7 @@ from pusher.central.store import Store
 from pusher.push.source import Source
 from pusher.schema.engine import open_engine
 from pusher.schema.plan import TablePlan, make_plan
-from pusher.schema.reading import read
+from pusher.schema.reading import plain_columns, read
 from pusher.schema.reflect import reflect
 from pusher.schema.storable import Unstorable, to_parameter
 from pusher.schema.writing import to_parameters
@@ -189,6 +189,28 @@ def test_whole_columns_are_treated_as_value_by_value(data: st.DataObject, kind: 
     parameters, told = to_parameters(dialect, column, values)
     assert told == refused
     assert list(map(repr, parameters)) == list(map(repr, singly))
+
+
+@given(
+    data=st.data(), kind=st.sampled_from([Kind.TIME, Kind.DATETIME, Kind.INSTANT]), scale=st.none() | st.integers(0, 6)
+)
+@settings(_settings, max_examples=150)
+def test_whole_columns_of_moments_are_read_as_value_by_value(
+    data: st.DataObject, kind: Kind, scale: int | None
+) -> None:
+    """A NULL among the texts makes the reader look at each of them."""
+    as_written = _NATURAL[kind].map(lambda text: text.replace("T", " ").replace("+00:00", "+00"))
+    exact = as_written.map(lambda text: text if "." in text else f"{text}.000000")
+    one_sort = st.sampled_from([as_written, exact, as_written | exact, _NATURAL[kind], as_written | _tempting | _texts])
+    values = data.draw(one_sort.flatmap(lambda sort: st.lists(sort, min_size=1, max_size=8)))
+    table = Table(name="t", columns=(Column(name="c", kind=kind, scale=scale),))
+    (whole,) = plain_columns(table, ("c",), [values]).columns
+    (singly,) = plain_columns(table, ("c",), [[*values, None]]).columns
+    assert [*whole, None] == singly
+    for before, after in zip(values, whole, strict=True):
+        column = table.columns[0]
+        if not before.endswith("+00"):
+            assert canonical_one_by_one(column, [after]) == canonical_one_by_one(column, [before])
 
 
 # --- through real databases

@@ -1,70 +1,18 @@
-"""What is done with each table: role, key and cursor with their reasons, order, and what cannot be pushed."""
+"""What is done with each table: role, key and cursor with their reasons, and what cannot be pushed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from pusher.config import TableSettings
 from pusher.schema.guess import Role
-from pusher.schema.names import match, pair
-from pusher.schema.plan import Plan, TablePlan, make_plan, openings, unknown_tables
-from pusher.wire.tables import Column, Kind, Reference, Schema, Table
-
-ID = Column(name="id", kind=Kind.INTEGER, declared="INTEGER", nullable=False, numbered=True)
-
-
-def column(name: str, kind: Kind = Kind.INTEGER, **more: Any) -> Column:
-    return Column(name=name, kind=kind, declared=kind.value.upper(), **more)
-
-
-def filled(name: str, kind: Kind = Kind.INTEGER, **more: Any) -> Column:
-    return column(name, kind, nullable=False, **more)
-
-
-def moment(name: str) -> Column:
-    return filled(name, Kind.DATETIME)
-
-
-def refers(columns: str, parent: str, parent_columns: str = "id") -> Reference:
-    return Reference(columns=tuple(columns.split()), parent=parent, parent_columns=tuple(parent_columns.split()))
-
-
-def table(
-    name: str, *columns: Column, key: str = "", unique: str = "", references: tuple[Reference, ...] = ()
-) -> Table:
-    """`key`: the primary key; `unique`: unique keys, with a comma between them. Every key has an index."""
-    uniques = tuple(tuple(each.split()) for each in unique.split(",") if each)
-    primary_key = tuple(key.split())
-    indexes = (primary_key, *uniques) if primary_key else uniques
-    return Table(
-        name=name, columns=columns, primary_key=primary_key, uniques=uniques, references=references, indexes=indexes
-    )
-
-
-def plan_of(
-    local: list[Table], central: list[Table] | None = None, settings: Mapping[str, TableSettings] | None = None
-) -> Plan:
-    """`central`: by default it has the same tables."""
-    return make_plan(
-        Schema(dialect="sqlite", tables=tuple(local)),
-        Schema(dialect="postgresql", tables=tuple(local if central is None else central)),
-        settings or {},
-    )
-
-
-def only(local: Table, central: Table | None = None, **settings: Any) -> TablePlan:
-    own = {local.name: TableSettings(name=local.name, **settings)}
-    return plan_of([local], [central or local], own).table(local.name)
-
+from pusher.schema.plan import unknown_tables
+from pusher.wire.tables import Column, Kind, Schema, Table
+from tests.plans import HOUSE, ID, READING, VISIT, column, filled, moment, only, plan_of, refers, table
 
 # --- role and cursor
-
-HOUSE = table("house", ID, filled("address", Kind.TEXT), key="id", unique="address")
-READING = table("reading", moment("time"), filled("node"), column("value"), key="time node")
-VISIT = table("visit", ID, filled("house_id"), moment("at"), key="id", references=(refers("house_id", "house"),))
 
 
 @pytest.mark.parametrize(
@@ -315,47 +263,6 @@ def test_a_parent_column_that_does_not_travel_is_noted() -> None:
     assert plan_of([lost]).table("child").notes[0].startswith("code refers to nowhere, which the site does not have")
 
 
-# --- names
-
-
-def test_names_in_another_case() -> None:
-    here = table("Sensor_Data", moment("Time"), filled("nodeId"), column("Value"), key="Time nodeId")
-    there = table("sensor_data", moment("time"), filled("NODEID"), column("value"), key="time NODEID")
-    planned = only(here, there)
-    assert (planned.central_name, planned.key, planned.only_here) == ("sensor_data", ("Time", "nodeId"), ())
-    assert planned.to_central(planned.sent) == ("time", "NODEID", "value")
-    assert [each.name for each in planned.central_columns(["Value"])] == ["value"]
-
-
-@pytest.mark.parametrize(
-    ("names", "candidates", "pairs"),
-    [
-        ("time Time", "time", {"time": "time"}),
-        ("Time TIME", "time", {}),
-        ("time", "Time TIME", {}),
-        ("Time", "time", {"Time": "time"}),
-        ("a B", "A b", {"a": "A", "B": "b"}),
-        ("Time time", "TIME time", {"time": "time", "Time": "TIME"}),
-        ("a", "b", {}),
-    ],
-)
-def test_each_name_has_one_twin(names: str, candidates: str, pairs: dict[str, str]) -> None:
-    assert pair(names.split(), {name: name for name in candidates.split()}) == pairs
-
-
-def test_the_same_name_goes_before_one_in_another_case() -> None:
-    assert match("a", {"A": 1, "a": 2}) == 2
-    assert match("a", {"A": 1}) == 1
-    assert match("a", {}) is None
-
-
-@pytest.mark.parametrize("reference", [refers("HOUSE_ID", "House", "ID"), refers("house_id", "HOUSE", "")])
-def test_a_foreign_key_may_be_spelt_in_any_case_or_without_columns(reference: Reference) -> None:
-    child = table("room", ID, filled("house_id"), key="id", references=(reference,))
-    (link,) = plan_of([HOUSE, child]).table("room").links
-    assert (link.columns, link.parent, link.parent_columns) == (("house_id",), "house", ("id",))
-
-
 # --- what one side has and the other has not
 
 
@@ -400,67 +307,6 @@ def test_a_stream_without_an_index_is_noted() -> None:
     assert only(READING).notes == ()
     bare = table("reading", ID, moment("time"), column("value"), key="id")
     assert only(bare).notes == ("no index begins with time, so each batch reads the whole table",)
-
-
-# --- order
-
-
-def _tables(*wanted: str) -> list[Table]:
-    """From "child>parent": a foreign key that must be filled; "child?parent": one that may be NULL."""
-    names = sorted({name for each in wanted for name in each.replace("?", ">").split(">")})
-    found = []
-    for name in names:
-        columns: list[Column] = []
-        references = []
-        for each in wanted:
-            child, sign, parent = each.partition("?" if "?" in each else ">")
-            if child == name and parent:
-                columns.append(column(f"to_{parent}", nullable=sign == "?"))
-                references.append(refers(f"to_{parent}", parent))
-        label = filled("label", Kind.TEXT)
-        found.append(table(name, ID, label, *columns, key="id", unique="label", references=tuple(references)))
-    return found
-
-
-@pytest.mark.parametrize(
-    ("wanted", "order", "deferred", "stopped"),
-    [
-        (["a>b", "b>c", "c>d"], "dcba", set(), set()),
-        (["a>a", "b>a"], "ab", set(), set()),
-        (["a?b", "b>a"], "ab", {("a", "b")}, set()),
-        (["a>b", "b?a"], "ba", {("b", "a")}, set()),
-        (["a?b", "b?c", "c?a"], "acb", {("a", "b")}, set()),
-        (["a>b", "b>a", "c>a", "d?c", "e>e"], "eabcd", set(), set("abcd")),
-        (["a?c", "c>d", "d?c"], "dca", {("d", "c")}, set()),
-        (["a?b", "b>a", "c?d", "d>c", "a?c"], "cadb", {("a", "b"), ("c", "d")}, set()),
-    ],
-)
-def test_parents_come_first_and_circles_are_opened_where_null_may_stand(
-    wanted: list[str], order: str, deferred: set[tuple[str, str]], stopped: set[str]
-) -> None:
-    planned = plan_of(_tables(*wanted))
-    assert "".join(each.name for each in planned.tables) == order
-    assert {(each.name, link.parent) for each in planned.tables for link in each.links if link.deferred} == deferred
-    assert {each.name for each in planned.stopped} == stopped
-
-
-def test_a_circle_without_a_way_in_says_so() -> None:
-    planned = plan_of(_tables("a>b", "b>a", "c>a"))
-    reason = "it is part of a circle of foreign keys none of which may be NULL"
-    assert [each.stopped for each in planned.stopped] == [
-        reason, reason, "it refers to a, which cannot be pushed"
-    ]  # fmt: skip
-
-
-def test_a_null_opens_a_key_of_several_columns() -> None:
-    tenant = table("tenant", filled("id"), key="id")
-    doc = table("doc", filled("tenant"), filled("no"), key="tenant no", references=(refers("tenant", "tenant"),))
-    page = table(
-        "page", filled("id"), filled("tenant"), column("no"), key="id",
-        references=(refers("tenant", "tenant"), refers("tenant no", "doc", "tenant no")),
-    )  # fmt: skip
-    planned = plan_of([tenant, doc, page]).table("page")
-    assert {link.parent: openings(planned, link) for link in planned.links} == {"tenant": (), "doc": ("no",)}
 
 
 def test_the_moment_since_which_a_row_has_ended() -> None:
