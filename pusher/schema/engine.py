@@ -25,7 +25,7 @@ _MARIADB_SESSION = (
 )
 _POSTGRESQL_SESSION = (
     "SET client_encoding = 'UTF8'; SET TIME ZONE 'UTC'; SET datestyle = ISO; SET intervalstyle = postgres; "
-    "SET extra_float_digits = 1; SET bytea_output = hex"
+    "SET extra_float_digits = 1"
 )
 _SQLITE_BUSY_SECONDS = 60
 _CONNECT_SECONDS = 10

@@ -107,8 +107,6 @@ def narrowing(here: Column, there: Column) -> str | None:
         lost = "the exact value of very large numbers"
     elif there.kind is Kind.DECIMAL and there.scale is not None and _scale(here) > there.scale:
         lost = f"digits after the {there.scale}th decimal place"
-    elif here.kind in _CURSOR_KINDS and there.kind is Kind.DATE:
-        lost = "the time of day"
     elif here.kind in (*_CURSOR_KINDS, Kind.TIME) and there.kind in (*_CURSOR_KINDS, Kind.TIME):
         digits = 6 if there.scale is None else there.scale
         if (6 if here.scale is None else here.scale) > digits:

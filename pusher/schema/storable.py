@@ -55,9 +55,11 @@ _LITERAL_MOMENTS: dict[tuple[str, Kind], re.Pattern[str]] = {
 }
 _FINER = re.compile(r"\.\d{6}0*[1-9]", re.ASCII)  # than a microsecond, which no server keeps
 _ENDS_WITH_ZONE = re.compile(_ZONE + "$", re.ASCII)
+_SQLITE_DATETIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?", re.ASCII)
 _SQLITE_MOMENTS = {
     Kind.TIME: re.compile(r"\d{2,3}:\d\d:\d\d(\.\d+)?", re.ASCII),
-    Kind.DATETIME: re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?", re.ASCII),
+    Kind.DATETIME: _SQLITE_DATETIME,
+    Kind.INSTANT: _SQLITE_DATETIME,
 }
 _SQLITE_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
@@ -289,6 +291,8 @@ def _for_sqlite(column: Column, value: Any) -> Any:
         return value if column.kind is Kind.BYTES else _sqlite_text(column, value)
     if isinstance(value, int) and not _INT64[0] <= value <= _INT64[1]:
         raise _too_large(column, value)
+    if isinstance(value, float) and column.kind in (Kind.DECIMAL, Kind.JSON) and math.isfinite(value):
+        return _as_sqlite_number(repr(value))  # SQLite makes an integer of 1e17, but not of its shortest digits
     return value
 
 

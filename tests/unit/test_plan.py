@@ -284,7 +284,6 @@ def test_columns_of_one_side_only() -> None:
         (column("v", Kind.DECIMAL), column("v", Kind.FLOAT), "all but about 16 digits"),
         (column("v"), column("v", Kind.SINGLE), "the exact value of very large numbers"),
         (column("v", Kind.DECIMAL, scale=4), column("v", Kind.DECIMAL, scale=2), "digits after the 2th decimal place"),
-        (column("v", Kind.DATETIME), column("v", Kind.DATE), "the time of day"),
         (column("v", Kind.DATETIME), column("v", Kind.DATETIME, scale=0), "fractions of a second finer than 0 digits"),
         (column("v", Kind.SINGLE), column("v", Kind.FLOAT), None),
         (column("v"), column("v", Kind.DECIMAL, scale=0), None),
