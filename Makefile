@@ -2,7 +2,7 @@
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench fault clean
 
 demo: .venv/central.installed
 	$(BIN)/pusher demo
@@ -20,6 +20,11 @@ check: .venv/dev.installed
 bench: .venv/dev.installed
 	scripts/install_debian.sh mariadb postgresql
 	$(BIN)/python -m benchmarks
+
+# The long fault run: make fault ROUNDS=200 SEED=1
+ROUNDS ?= 50
+fault: .venv/dev.installed
+	$(BIN)/python -m tests.fault --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -67,6 +67,7 @@ class Streams:
         self._identities = identities
         self._progress = progress
         self._acknowledged = acknowledged
+        self._held_before = set(ledger.held(outcome.location))
 
     def send(self, position: Position) -> None:
         """Sends all rows behind `position`, moving it on with every receipt.
@@ -121,6 +122,8 @@ class Streams:
         table = sent.table
         if receipt.refused:
             self._hold(table, [(local_key(table, sent.rows, each.index), each.reason) for each in receipt.refused])
+        if table.name in self._held_before:
+            self._release(table, sent.rows, {each.index for each in receipt.refused})
         self._ledger.advance(self._outcome.location, table.name, sent.batch.last)
         position.cursor, position.sequence = sent.batch.last, sent.batch.sequence
         entry = self._outcome.table(table.name, table.role)
@@ -129,6 +132,11 @@ class Streams:
         entry.upto = moment_of(table, sent.batch.last)
         self._progress.advance(table.name, len(sent.rows))
         self._acknowledged()
+
+    def _release(self, table: TablePlan, rows: RowSet, refused: set[int]) -> None:
+        """Central has these rows now, whatever it said before."""
+        taken = [local_key(table, rows, i) for i in range(len(rows)) if i not in refused]
+        self._ledger.release(self._outcome.location, table.name, taken)
 
     def _hold(self, table: TablePlan, rows: Iterable[tuple[str, str]]) -> None:
         held = list(rows)
