@@ -21,10 +21,9 @@ from pusher.push.source import Source
 from pusher.schema.engine import opened
 from pusher.schema.plan import Plan
 from pusher.transport.central import Central
-from pusher.wire.batch import Batch, decode, encode
-from pusher.wire.messages import Done, EntityQuery, EntityRows, Hello, Receipt, Report, Resolve, Resolved, Welcome
 from tests.conftest import NewDatabase
 from tests.stage import write_config
+from tests.wired import Wired
 
 Row = tuple[Any, ...]
 
@@ -101,28 +100,6 @@ class Site(Database):
             yield PushJob(settings, settings.locations[0], Source(self.engine), central, ledger)
 
 
-class Wire:
-    """Central behind the form that messages have on the line, so that what JSON has no word for shows."""
-
-    def __init__(self, central: Central) -> None:
-        self._central = central
-
-    def hello(self, hello: Hello) -> Welcome:
-        return decode(encode(self._central.hello(decode(encode(hello), Hello))), Welcome)
-
-    def resolve(self, request: Resolve) -> Resolved:
-        return decode(encode(self._central.resolve(decode(encode(request), Resolve))), Resolved)
-
-    def push(self, batch: Batch) -> Receipt:
-        return decode(encode(self._central.push(decode(encode(batch), Batch))), Receipt)
-
-    def entities(self, query: EntityQuery) -> EntityRows:
-        return decode(encode(self._central.entities(decode(encode(query), EntityQuery))), EntityRows)
-
-    def report(self, report: Report) -> Done:
-        return decode(encode(self._central.report(decode(encode(report), Report))), Done)
-
-
 class Workshop:
     """Makes the two sides of a test; `store` is central as the sites see it."""
 
@@ -135,7 +112,7 @@ class Workshop:
         self._stack = ExitStack()
         self.central = Database(self._open(new_database(central_dialect or dialect)))
         upgrade(self.central.engine, only_bookkeeping=True)
-        self.store: Central = Wire(Store(self.central.engine))
+        self.store: Central = Wired(Store(self.central.engine))
 
     def __enter__(self) -> Workshop:
         return self
