@@ -8,7 +8,7 @@ demo: .venv/central.installed
 	$(BIN)/pusher demo
 
 test: .venv/dev.installed
-	scripts/install_debian.sh mariadb postgresql sshd
+	scripts/install_debian.sh mariadb postgresql sshd faketime
 	$(BIN)/pytest
 
 check: .venv/dev.installed
@@ -21,10 +21,11 @@ bench: .venv/dev.installed
 	scripts/install_debian.sh mariadb postgresql
 	$(BIN)/python -m benchmarks
 
-# The long fault run: make fault ROUNDS=200 SEED=1
+# The long fault run: make fault ROUNDS=200 SEED=1 CENTRAL=mariadb
 ROUNDS ?= 50
 fault: .venv/dev.installed
-	$(BIN)/python -m tests.fault --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED))
+	scripts/install_debian.sh mariadb faketime
+	$(BIN)/python -m tests.fault --rounds $(ROUNDS) $(if $(SEED),--seed $(SEED)) $(if $(CENTRAL),--central $(CENTRAL))
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

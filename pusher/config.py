@@ -80,6 +80,8 @@ class TableSettings:
     role: Literal["entity", "stream", "ignore"] | None = None
     cursor: str | None = None
     key: tuple[str, ...] | None = None
+    settle_seconds: float | None = None
+    lookback_seconds: float | None = None
     direction: Literal["up", "both"] | None = None
     agree: tuple[str, ...] | None = None
 

@@ -167,6 +167,14 @@ def _database(text: str, place: Place) -> Secret:
     return Secret(value or text)
 
 
+def _seconds(text: str, _: Place) -> float:
+    form = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*([a-z]*)", text.lower())
+    unit = form and next((seconds for words, seconds in _UNITS.items() if form[2] in words.split()), None)
+    if not form or (unit is None and float(form[1])):
+        raise Fault(f'"{text}" is not a length of time; write 5 seconds, 30 minutes, 1 hour, 2 days, 1 week or 0')
+    return float(form[1]) * (unit or 0)
+
+
 def _port(text: str, _: Place) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,4}", text) or int(text) > 65535:
         raise Fault(f'"{text}" is not a port; write a number from 1 to 65535')
@@ -204,6 +212,13 @@ class Key:
     field: str = ""
 
 
+_UNITS = {
+    "s sec second seconds": 1,
+    "min minute minutes": 60,
+    "h hour hours": 3600,
+    "d day days": 86400,
+    "w week weeks": 604800,
+}
 SITE_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _SITE = _form(SITE_NAME.pattern, "a site name; use 1 to 100 letters, digits and . _ -")
 _ROWS = _form(r"[1-9][0-9]{0,5}|1000000", "a whole number from 1 to 1000000", int)
@@ -253,6 +268,20 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("role", "entity | stream | ignore", _ROLE, "stream"),
         Key("cursor", "column that grows with every new row", _COLUMN, "time"),
         Key("key", "columns that tell rows apart on both sides; or origin", _COLUMNS, _PRIMARY),
+        Key(
+            "settle",
+            "how long a new row is left alone, lest an older one follow",
+            _seconds,
+            "5 seconds",
+            field="settle_seconds",
+        ),
+        Key(
+            "lookback",
+            "how far back each cycle looks for late and changed rows",
+            _seconds,
+            "1 hour",
+            field="lookback_seconds",
+        ),
         Key("direction", "up, or both: rows of central come down too", _DIRECTION, "up"),
         Key("agree", "columns that must be equal on both sides", _COLUMNS, "type"),
     ),

@@ -25,6 +25,7 @@ _TOP = 100  # values run from 0 to this, or back
 _BASE_STATION = 0
 _CHUNK_STEPS = 5000
 _MILLISECONDS = 1000
+_SETTLED = timedelta(seconds=10)  # what is younger may not be pushed at once
 
 Row = dict[str, Any]
 
@@ -57,13 +58,13 @@ class Datagen:
     state_switch: int = STATE_SWITCH
 
     def bulk(self, engine: Engine, readings: int, *, end: datetime | None = None) -> int:
-        """Adds so many readings at once, the last of them at `end` (now), and returns how many it added.
+        """Adds so many readings at once, the last of them at `end` (ten seconds ago), and returns how many it added.
 
         They begin at `start` if that is given, and always after the newest reading there is.
         """
         steps = -(-readings // len(self.nodes))
         gap = timedelta(seconds=self.gap_seconds)
-        begin = self.start or (end or utc_now()) - (steps - 1) * gap
+        begin = self.start or (end or utc_now() - _SETTLED) - (steps - 1) * gap
         with writing(engine).begin() as connection:
             locations = self._furnish(connection, begin)
             first, moment = self._continue(connection, begin)

@@ -25,6 +25,7 @@ class PusherError(Exception):
     """Base of all; `exit_code` is what the command line ends with."""
 
     exit_code = 1
+    retry_after_seconds: float | None = None
 
 
 class UsageError(PusherError):

@@ -8,12 +8,17 @@ from typing import Protocol
 
 @dataclass(kw_only=True)
 class TableOutcome:
-    """One table in one run. `created_here`: rows that came down from central. `pending`: rows that still wait
-    at the site, None if not counted."""
+    """One table in one run.
+
+    `late`: rows among those sent that came behind the checkpoint, or changed there, with their neighbours. `held`:
+    rows in quarantine at its end. `created_here`: rows that came down from central. `pending`: rows that still wait
+    at the site, None if not counted.
+    """
 
     table: str
     role: str
     sent: int = 0
+    late: int = 0
     stored: int = 0
     created: int = 0
     updated: int = 0
@@ -27,7 +32,9 @@ class TableOutcome:
 
 @dataclass(kw_only=True)
 class Outcome:
-    """One run of one location. `error`: what ended it early, with `exit_code` the command line's verdict."""
+    """One run of one location. `error`: what ended it early, with `exit_code` the command line's verdict.
+
+    `retry_after_seconds`: how long central wants to be left alone, if it said so."""
 
     location: str
     kind: str
@@ -39,6 +46,7 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     error: str | None = None
     exit_code: int = 0
+    retry_after_seconds: float | None = None
 
     @property
     def sent(self) -> int:

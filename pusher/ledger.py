@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,11 @@ from typing import Any
 import msgspec
 
 from pusher.errors import ConfigError, PusherError
+from pusher.wire.batch import Cursor
+from pusher.wire.blocks import Start, block_of
+from pusher.wire.fingerprint import Fingerprint
 
-_VERSION = 1
+_VERSION = 2
 _BUSY_SECONDS = 30
 
 _TABLES = """
@@ -26,7 +29,12 @@ create table location (
     resolved integer not null default 0
 ) without rowid;
 create table checkpoint (
-    location text, table_name text, cursor text, primary key (location, table_name)
+    location text, table_name text, cursor text, sequence integer not null default 0, floor text,
+    counted real not null default 0, count_seconds real not null default 0, primary key (location, table_name)
+) without rowid;
+create table block (
+    location text, table_name text, start, rows integer not null, total text not null, sequence integer not null,
+    primary key (location, table_name, start)
 ) without rowid;
 create table identity (
     location text, table_name text, local_key text, central_key text not null, row_hash text not null,
@@ -37,7 +45,8 @@ create table entity (
 ) without rowid;
 create table held (
     id integer primary key, location text not null, table_name text not null, local_key text not null,
-    reason text not null, since text not null, unique (location, table_name, local_key)
+    kind text not null, reason text not null, since text not null, tried text not null,
+    retry integer not null default 0, unique (location, table_name, local_key)
 );
 create table run (
     id integer primary key, location text not null, started text not null, seconds real not null,
@@ -45,19 +54,39 @@ create table run (
 );
 create index run_location on run (location, id);
 """
+_UPGRADES = """
+alter table checkpoint add column sequence integer not null default 0;
+alter table checkpoint add column floor text;
+alter table checkpoint add column counted real not null default 0;
+alter table checkpoint add column count_seconds real not null default 0;
+create table block (
+    location text, table_name text, start, rows integer not null, total text not null, sequence integer not null,
+    primary key (location, table_name, start)
+) without rowid;
+alter table held add column kind text not null default 'refused';
+alter table held add column tried text not null default '';
+alter table held add column retry integer not null default 0
+"""
 _KEPT_RUNS = 1000
 
 _READ_LOCATION = "select epoch, marker, instance, schema_hash, schema, resolved from location where name = ?"
 _WRITE_MARKER = "update location set marker = ? where name = ?"
 _WRITE_CENTRAL = "update location set instance = ?, schema_hash = ?, schema = ? where name = ?"
 _WRITE_RESOLVED = "update location set resolved = ? where name = ?"
-_WRITE_CHECKPOINT = "insert or replace into checkpoint values (?, ?, ?)"
+_WRITE_CHECKPOINT = """
+insert into checkpoint (location, table_name, cursor, sequence) values (?, ?, ?, ?)
+on conflict (location, table_name) do update set cursor = excluded.cursor, sequence = excluded.sequence
+"""
+_WRITE_FLOOR = "update checkpoint set floor = ? where location = ? and table_name = ?"
+_READ_BLOCKS = """
+select start, rows, total from block where location = ? and table_name = ? and (? is null or start = ?) order by start
+"""
+_FORGET_BLOCK = "delete from block where location = ? and table_name = ? and start = ?"
+_FORGET_LATER_BLOCKS = "delete from block where location = ? and table_name = ? and sequence > ?"
+_FORGET_BLOCKS_BEHIND = "delete from block where location = ? and table_name = ? and (? is null or start > ?)"
+_WRITE_BLOCK = "insert or replace into block values (?, ?, ?, ?, ?, ?)"
 _READ_IDENTITIES = "select local_key, central_key, row_hash from identity where location = ? and table_name = ?"
 _WRITE_IDENTITY = "insert or replace into identity values (?, ?, ?, ?, ?)"
-_HOLD = """
-insert into held (location, table_name, local_key, reason, since) values (?, ?, ?, ?, ?)
-on conflict (location, table_name, local_key) do update set reason = excluded.reason
-"""
 _FORGET_RUNS = "delete from run where location = ? and id <= (select max(id) from run where location = ?) - ?"
 
 
@@ -83,6 +112,18 @@ class LocationState:
     schema_hash: str | None
     schema: bytes | None
     resolved: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """How far a stream is: the cursor, None at the beginning, and the number of the last batch.
+
+    `floor`: rows before it are not sent, since the operator skipped them.
+    """
+
+    cursor: Cursor | None
+    sequence: int
+    floor: Cursor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,10 +165,10 @@ class Ledger:
                 time.sleep(0.01)
 
     def _create(self) -> None:
-        with self._change():
+        with self.change():
             version = self._db.execute("pragma user_version").fetchone()[0]
-            if version == 0:
-                for statement in _TABLES.split(";\n"):
+            if version < _VERSION:
+                for statement in (_UPGRADES if version else _TABLES).split(";\n"):
                     self._db.execute(statement)
                 self._db.execute(f"pragma user_version = {_VERSION}")
         if version > _VERSION:
@@ -150,18 +191,19 @@ class Ledger:
             raise PusherError(f"the ledger {self._path} cannot be used: {error}") from error
 
     @contextmanager
-    def _change(self) -> Iterator[None]:
+    def change(self) -> Iterator[sqlite3.Connection]:
+        """A transaction of its own on the ledger's file."""
         with self._reaching():
             self._db.execute("begin immediate")
             try:
-                yield
+                yield self._db
                 self._db.execute("commit")
             except BaseException:
                 if self._db.in_transaction:  # a full disk has SQLite roll back by itself
                     self._db.execute("rollback")
                 raise
 
-    def _read(self, query: str, *values: object) -> list[Any]:
+    def read(self, query: str, *values: object) -> list[Any]:
         with self._reaching():
             return self._db.execute(query, values).fetchall()
 
@@ -169,7 +211,7 @@ class Ledger:
 
     def location(self, name: str) -> LocationState:
         """What is known of a location; one not seen before gets an epoch."""
-        with self._change():
+        with self.change():
             self._db.execute("insert or ignore into location (name, epoch) values (?, ?)", (name, uuid.uuid4().hex))
             epoch, marker, instance, schema_hash, schema, resolved = self._db.execute(
                 _READ_LOCATION, (name,)
@@ -179,55 +221,103 @@ class Ledger:
         )
 
     def know_central(self, location: str, instance: str, schema_hash: str, schema: bytes) -> None:
-        with self._change():
+        with self.change():
             self._db.execute(_WRITE_CENTRAL, (instance, schema_hash, schema, location))
 
-    def checkpoints(self, location: str) -> dict[str, tuple[Any, ...]]:
-        query = "select table_name, cursor from checkpoint where location = ? and cursor is not null"
-        return {table: tuple(msgspec.json.decode(cursor)) for table, cursor in self._read(query, location)}
+    def checkpoints(self, location: str) -> dict[str, Checkpoint]:
+        query = "select table_name, cursor, sequence, floor from checkpoint where location = ?"
+        return {
+            table: Checkpoint(cursor=_cursor(cursor), sequence=sequence, floor=_cursor(floor))
+            for table, cursor, sequence, floor in self.read(query, location)
+        }
 
-    def advance(self, location: str, table: str, cursor: tuple[Any, ...]) -> None:
-        with self._change():
-            self._db.execute(_WRITE_CHECKPOINT, (location, table, msgspec.json.encode(cursor).decode()))
+    def advance(
+        self,
+        location: str,
+        table: str,
+        cursor: Cursor | None,
+        sequence: int,
+        blocks: Mapping[Start, Fingerprint] | None = None,
+    ) -> None:
+        """Moves a checkpoint behind the batch `sequence`, and notes the blocks that it completes or adds to."""
+        with self.change():
+            self._db.execute(_WRITE_CHECKPOINT, (location, table, _text(cursor), sequence))
+            rows = [
+                (location, table, start, each.count, each.total, sequence) for start, each in (blocks or {}).items()
+            ]
+            self._db.executemany(_WRITE_BLOCK, rows)
 
-    def begin_from(self, location: str, cursors: dict[str, tuple[Any, ...] | None], marker: str | None) -> None:
-        """Sets checkpoints, also backwards, and notes `marker` as seen, so that it counts as an edit only once."""
-        with self._change():
-            for table, cursor in cursors.items():
-                text = None if cursor is None else msgspec.json.encode(cursor).decode()
-                self._db.execute(_WRITE_CHECKPOINT, (location, table, text))
+    def begin_from(self, location: str, beginnings: Mapping[str, Checkpoint], marker: str | None) -> None:
+        """Sets checkpoints, also backwards, and notes `marker` as seen, so that it counts as an edit only once.
+
+        What was sent by batches that central does not know, or lies behind a cursor that goes back, has to be sent
+        again, so its blocks are forgotten.
+        """
+        before = self.checkpoints(location)
+        with self.change():
+            for table, beginning in beginnings.items():
+                old = before.get(table)
+                self._db.execute(_WRITE_CHECKPOINT, (location, table, _text(beginning.cursor), beginning.sequence))
+                self._db.execute(_WRITE_FLOOR, (_text(beginning.floor), location, table))
+                self._db.execute(_FORGET_LATER_BLOCKS, (location, table, beginning.sequence))
+                if old and old.cursor and beginning.cursor != old.cursor:
+                    start = block_of(beginning.cursor[0]) if beginning.cursor else None
+                    self._db.execute(_FORGET_BLOCKS_BEHIND, (location, table, start, start))
             self._db.execute(_WRITE_MARKER, (marker, location))
 
     def write_marker(self, location: str, marker: str | None) -> None:
-        with self._change():
+        with self.change():
             self._db.execute(_WRITE_MARKER, (marker, location))
 
     def start_over(self, location: str) -> str:
         """Forgets how far the location is and every id learnt there; returns the new epoch."""
         epoch = uuid.uuid4().hex
-        with self._change():
-            self._db.execute("delete from checkpoint where location = ?", (location,))
+        with self.change():
+            for table in ("checkpoint", "block"):
+                self._db.execute(f"delete from {table} where location = ?", (location,))
             self._forget(location)
             self._db.execute("update location set epoch = ?, marker = null where name = ?", (epoch, location))
         return epoch
+
+    # --- the blocks of streams
+
+    def blocks(self, location: str, table: str, start: Start = None) -> dict[Start, Fingerprint]:
+        """What was sent of each block, in the order of the stream; of one block only if `start` is given."""
+        found = self.read(_READ_BLOCKS, location, table, start, start)
+        return {begin: Fingerprint(rows, total) for begin, rows, total in found}
+
+    def forget_blocks(self, location: str, table: str, starts: Iterable[Start]) -> None:
+        """No longer expects rows in these blocks."""
+        with self.change():
+            self._db.executemany(_FORGET_BLOCK, ((location, table, start) for start in starts))
+
+    def last_count(self, location: str, table: str) -> tuple[float, float]:
+        """When the rows of a stream were last counted, in seconds since 1970, and how many seconds it took."""
+        query = "select counted, count_seconds from checkpoint where location = ? and table_name = ?"
+        return next(iter(self.read(query, location, table)), (0.0, 0.0))
+
+    def note_count(self, location: str, table: str, counted: float, seconds: float) -> None:
+        query = "update checkpoint set counted = ?, count_seconds = ? where location = ? and table_name = ?"
+        with self.change():
+            self._db.execute(query, (counted, seconds, location, table))
 
     # --- the identity map
 
     def identities(self, location: str, table: str) -> dict[str, tuple[str, str]]:
         """Local key → (central key, hash of the row as it was sent), keys as JSON arrays."""
-        rows = self._read(_READ_IDENTITIES, location, table)
+        rows = self.read(_READ_IDENTITIES, location, table)
         return {local_key: (central_key, row_hash) for local_key, central_key, row_hash in rows}
 
     def note_identities(
         self, location: str, table: str, noted: Iterable[tuple[str, str, str]], resolved: int = 0
     ) -> None:
         """`resolved`: how many requests for ids central has answered, the one that gave these included."""
-        with self._change():
+        with self.change():
             self._db.executemany(_WRITE_IDENTITY, ((location, table, *each) for each in noted))
             self._db.execute(_WRITE_RESOLVED, (resolved, location))
 
     def forget_identities(self, location: str) -> None:
-        with self._change():
+        with self.change():
             self._forget(location)
 
     def _forget(self, location: str) -> None:
@@ -238,44 +328,33 @@ class Ledger:
     def digests(self, location: str) -> dict[str, str]:
         """Of what central last had of the entities that come down."""
         query = "select table_name, digest from entity where location = ?"
-        return dict(self._read(query, location))
+        return dict(self.read(query, location))
 
     def note_digest(self, location: str, table: str, digest: str) -> None:
-        with self._change():
+        with self.change():
             self._db.execute("insert or replace into entity values (?, ?, ?)", (location, table, digest))
 
-    # --- what is held, and what was run
-
-    def hold(self, location: str, table: str, rows: Iterable[tuple[str, str]], since: str) -> None:
-        """Keeps rows in mind that central did not take: (local key as JSON array, reason)."""
-        with self._change():
-            self._db.executemany(_HOLD, ((location, table, key, reason, since) for key, reason in rows))
-
-    def held(self, location: str) -> dict[str, int]:
-        query = "select table_name, count(*) from held where location = ? group by table_name"
-        return dict(self._read(query, location))
-
-    def held_reasons(self, location: str, table: str, limit: int) -> list[tuple[str, str]]:
-        query = "select local_key, reason from held where location = ? and table_name = ? order by id limit ?"
-        return self._read(query, location, table, limit)
-
-    def release(self, location: str, table: str, local_keys: Iterable[str]) -> None:
-        """No longer holds rows that central has taken since."""
-        query = "delete from held where location = ? and table_name = ? and local_key = ?"
-        with self._change():
-            self._db.executemany(query, ((location, table, key) for key in local_keys))
+    # --- what was run
 
     def note_run(self, location: str, started: str, seconds: float, outcome: bytes, exit_code: int) -> None:
         query = "insert into run (location, started, seconds, outcome, exit_code) values (?, ?, ?, ?, ?)"
-        with self._change():
+        with self.change():
             self._db.execute(query, (location, started, seconds, outcome.decode(), exit_code))
             self._db.execute(_FORGET_RUNS, (location, location, _KEPT_RUNS))
 
     def last_run(self, location: str, *, successful: bool = False) -> Run | None:
         wanted = "and exit_code = 0" if successful else ""
         query = f"select started, seconds, exit_code, outcome from run where location = ? {wanted} order by id desc"
-        rows = self._read(query + " limit 1", location)
+        rows = self.read(query + " limit 1", location)
         if not rows:
             return None
         row = rows[0]
         return Run(started=row[0], seconds=row[1], exit_code=row[2], outcome=msgspec.json.decode(row[3]))
+
+
+def _text(cursor: Cursor | None) -> str | None:
+    return None if cursor is None else msgspec.json.encode(cursor).decode()
+
+
+def _cursor(text: str | None) -> Cursor | None:
+    return None if text is None else tuple(msgspec.json.decode(text))

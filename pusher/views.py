@@ -12,12 +12,15 @@ import msgspec
 from pusher.config import Location, Settings, load
 from pusher.daemon import chosen
 from pusher.errors import Unreachable
-from pusher.ledger import Ledger
+from pusher.held import Quarantine
+from pusher.ledger import Checkpoint, Ledger
+from pusher.push.horizon import horizon
 from pusher.push.pusher import PushJob
 from pusher.push.source import Source, moment_of, open_source
 from pusher.schema.guess import Role
 from pusher.schema.plan import Plan, TablePlan, make_plan
 from pusher.transport.reach import reach
+from pusher.wire.batch import pack_cursor
 from pusher.wire.tables import Schema, Table
 
 
@@ -78,7 +81,7 @@ def table_views(path: Path, name: str | None) -> list[TableView]:
         return [_table_view(table, source, checkpoints) for table in meeting.plan.tables]
 
 
-def _table_view(table: TablePlan, source: Source, checkpoints: Mapping[str, tuple[object, ...]]) -> TableView:
+def _table_view(table: TablePlan, source: Source, checkpoints: Mapping[str, Checkpoint]) -> TableView:
     working = table.role is not Role.IGNORE and not table.stopped
     why = [f"{table.role}, because {table.role_reason}"]
     if table.key_reason:
@@ -95,12 +98,18 @@ def _table_view(table: TablePlan, source: Source, checkpoints: Mapping[str, tupl
         key=table.key,
         cursor=table.cursor,
         parents=tuple(dict.fromkeys(link.parent for link in table.links)),
-        pending=source.pending(table, checkpoints.get(table.name)) if working and table.role is Role.STREAM else None,
+        pending=_pending(table, source, checkpoints) if working and table.role is Role.STREAM else None,
         only_here=table.only_here,
         only_central=table.only_central,
         stopped=table.stopped,
         why=tuple(why),
     )
+
+
+def _pending(table: TablePlan, source: Source, checkpoints: Mapping[str, Checkpoint]) -> int:
+    """How many rows the next cycle would send; those that a wrong clock dated in the future do not count."""
+    checkpoint = checkpoints.get(table.name)
+    return source.count(table, checkpoint.cursor if checkpoint else None, horizon(source, table).ahead)
 
 
 def location_views(path: Path) -> list[LocationView]:
@@ -137,10 +146,11 @@ def _table_statuses(
 ) -> list[TableStatus]:
     central = Schema(dialect="", tables=msgspec.json.decode(schema, type=tuple[Table, ...]))
     plan: Plan = make_plan(source.schema(), central, settings.tables)
-    checkpoints, held = ledger.checkpoints(location), ledger.held(location)
+    checkpoints, held = ledger.checkpoints(location), Quarantine(ledger, location).counts()
     found = []
     for table in plan.working + plan.stopped:
-        cursor = checkpoints.get(table.name)
+        checkpoint = checkpoints.get(table.name)
+        cursor = checkpoint.cursor if checkpoint else None
         stream = table.role is Role.STREAM and not table.stopped
         moment = moment_of(table, cursor) if stream and cursor else None
         found.append(
@@ -148,13 +158,18 @@ def _table_statuses(
                 table=table.name,
                 role=table.role.value,
                 checkpoint=moment or (str(cursor[0]) if cursor else None),
-                pending=source.pending(table, cursor) if stream else None,
-                lag_seconds=_lag_seconds(source.newest(table) if stream else None, moment),
+                pending=_pending(table, source, checkpoints) if stream else None,
+                lag_seconds=_lag_seconds(_newest(table, source) if stream else None, moment),
                 held=held.get(table.name, 0),
                 stopped=table.stopped,
             )
         )
     return found
+
+
+def _newest(table: TablePlan, source: Source) -> str | None:
+    ends = source.ends(table)
+    return moment_of(table, pack_cursor(ends[1:])) if ends else None
 
 
 def _lag_seconds(newest: str | None, moment: str | None) -> float | None:

@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--live", action="store_true", help="add one step each --gap seconds until Ctrl-C (the default)")
     add("--steps", type=_positive(int), metavar="N", help="with --live: stop after N steps")
     add("--start", type=_moment, metavar="TIME", help="time of the first reading")
-    add("--end", type=_moment, metavar="TIME", help="with --bulk: time of the last reading (default now)")
+    add("--end", type=_moment, metavar="TIME", help="with --bulk: time of the last reading (default ten seconds ago)")
     add("--gap", type=_positive(float), default=Datagen.READING_GAP, metavar="SECONDS", help="default %(default)s")
     add(
         "--state-switch",

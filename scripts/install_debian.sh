@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages of the named things (venv, mariadb, postgresql, sshd) whose programs are missing.
+# Installs the Debian packages of the named things (venv, mariadb, postgresql, sshd, faketime) whose programs are missing.
 set -euo pipefail
 
 PATH=$PATH:/usr/sbin
@@ -16,6 +16,8 @@ for thing in "$@"; do
             compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql) ;;
         sshd)
             type -P sshd ssh-keygen >/dev/null || missing+=(openssh-server openssh-client) ;;
+        faketime)
+            compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(faketime) ;;
         *)
             echo "install_debian.sh: what is $thing?" >&2
             exit 2 ;;

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 from pusher.central.migrate import upgrade
 from pusher.central.store import Store
 from pusher.config import load, write_lastupdate
+from pusher.held import Quarantine
 from pusher.job import NoProgress, Outcome
 from pusher.ledger import Ledger
 from pusher.push.pusher import PushJob
@@ -91,7 +92,11 @@ class Site(Database):
     def held(self) -> dict[str, list[tuple[str, str]]]:
         """The rows that central did not take, by table: (local key, reason)."""
         with Ledger(load(self.config).general.state) as ledger:
-            return {table: ledger.held_reasons("central", table, 100) for table in ledger.held("central")}
+            rows = Quarantine(ledger, "central").rows()
+        found: dict[str, list[tuple[str, str]]] = {}
+        for row in rows:
+            found.setdefault(row.table, []).append((row.local_key, row.reason))
+        return found
 
     @contextmanager
     def _job(self, central: Central) -> Iterator[PushJob]:

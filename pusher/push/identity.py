@@ -8,6 +8,7 @@ from itertools import count
 import msgspec
 
 from pusher.errors import MappingConflict, SchemaMismatch
+from pusher.held import Fault, Kind, Quarantine
 from pusher.job import Outcome
 from pusher.ledger import Ledger
 from pusher.push.mapping import Key, KnownKeys, Mapped, joined
@@ -52,8 +53,9 @@ class IdentityMap:
         self._failed: set[Mark] = set()  # in this cycle: not to be tried for each row that refers to it
         self._ended: set[Mark] = set()
         self._unfinished: list[tuple[TablePlan, RowSet]] = []
-        self._held: dict[str, dict[str, str]] = {}
-        self._held_before = set(ledger.held(self._location))
+        self._quarantine = Quarantine(ledger, self._location)
+        self._held: dict[str, dict[str, Fault]] = {}
+        self._held_before = set(self._quarantine.counts())
         for table in plan.working:
             self._load(table)
 
@@ -107,9 +109,17 @@ class IdentityMap:
         """Central's values of a link's parent columns → the site's own, as far as they are known."""
         return {central: local for local, central in self._known.of(link.parent, link.parent_columns).items()}
 
-    def take_held(self, table: str) -> list[tuple[str, str]]:
-        """The rows of `table` that could not be mapped or were refused since the last call: (local key, reason)."""
-        return list(self._held.pop(table, {}).items())
+    def send_again(self, table: TablePlan, keys: Sequence[Key]) -> RowSet:
+        """Sends the rows with these keys once more, though nothing of them changed; returns those that there are."""
+        rows = self._source.by_key(table, table.identity, keys)
+        self._hashes[table.name].update(dict.fromkeys(rows.tuples(table.identity), ""))
+        self._failed -= self._marks(table, rows)
+        self._send(table, rows)
+        return rows
+
+    def take_held(self, table: str) -> list[Fault]:
+        """The rows of `table` that could not be mapped or were refused since the last call."""
+        return list(self._held.pop(table, {}).values())
 
     def _active(self, table: TablePlan, rows: RowSet, since: str | None) -> list[bool]:
         """A row that ended is not, nor is what belongs to it by a foreign key that must be filled."""
@@ -258,11 +268,13 @@ class IdentityMap:
             if any(self._comes(link, self._parent_mark(link, rows, i)) for link in fixed):
                 columns = ", ".join(name for link in fixed for name in link.columns)
                 reason += f", or waits for this row, and central takes no NULL for {columns} meanwhile"
-            self._hold(table, rows, i, reason)
+            self._hold(table, rows, i, reason, Kind.PARENT)
 
-    def _hold(self, table: TablePlan, rows: RowSet, index: int, reason: str) -> None:
-        self._held.setdefault(table.name, {})[local_key(table, rows, index)] = reason
-        self._failed |= self._marks(table, rows.take([index]))
+    def _hold(self, table: TablePlan, rows: RowSet, index: int, reason: str, kind: Kind) -> None:
+        key = local_key(table, rows, index)
+        self._held.setdefault(table.name, {})[key] = Fault(local_key=key, reason=reason, kind=kind)
+        if kind is not Kind.CONFLICT:
+            self._failed |= self._marks(table, rows.take([index]))
 
     def _resolve(self, table: TablePlan, local: RowSet, mapped: RowSet, *, final: bool) -> None:
         if len(local) and not final:
@@ -294,11 +306,13 @@ class IdentityMap:
         self._ledger.note_identities(self._location, table.name, noted, answer.resolved)
         self._release(table, local.take([i for i, key in enumerate(keys) if key is not None and i not in refused]))
         for refusal in answer.refused:
-            self._hold(table, local, refusal.index, refusal.reason)
+            self._hold(table, local, refusal.index, refusal.reason, Kind.REFUSED)
         fatal = [conflict for conflict in answer.conflicts if conflict.kind == "agree"]
         if fatal:
             raise MappingConflict("; ".join(_describe(table, conflict) for conflict in fatal))
-        outcome.notes += [_describe(table, conflict) for conflict in answer.conflicts]
+        for conflict in answer.conflicts:
+            outcome.notes.append(_describe(table, conflict))
+            self._hold(table, local, conflict.index, _describe(table, conflict), Kind.CONFLICT)
 
     def _note(
         self,
@@ -335,7 +349,7 @@ class IdentityMap:
         for key in keys if held else ():
             held.pop(key, None)
         if table.name in self._held_before:
-            self._ledger.release(self._location, table.name, keys)
+            self._quarantine.release(table.name, keys)
 
     def _learn(
         self, table: TablePlan, local: RowSet, sent: RowSet, names: tuple[str, ...], keys: Sequence[Key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -13,8 +14,9 @@ import pusher
 from pusher.config import Location, Settings
 from pusher.errors import PusherError
 from pusher.job import Outcome, Progress
-from pusher.ledger import Ledger, LocationState
+from pusher.ledger import Checkpoint, Ledger, LocationState
 from pusher.push.cycle import Cycle
+from pusher.push.horizon import horizon
 from pusher.push.source import Source
 from pusher.push.start import decide
 from pusher.push.streams import Position
@@ -25,6 +27,7 @@ from pusher.wire import PROTOCOL
 from pusher.wire.messages import Hello, Report, TableReport, Welcome
 from pusher.wire.tables import Schema, Table
 
+_TICK_SECONDS = 0.2
 _SKEW_WORTH_A_WORD_SECONDS = 60
 
 
@@ -79,6 +82,7 @@ class PushJob:
         except PusherError as error:
             outcome.error = str(error)
             outcome.exit_code = error.exit_code
+            outcome.retry_after_seconds = error.retry_after_seconds
         if outcome.exit_code == 0 and any(table.held or table.stopped for table in outcome.tables):
             outcome.exit_code = 1
         outcome.seconds = time.monotonic() - began
@@ -99,8 +103,9 @@ class PushJob:
             msgspec.json.encode(meeting.tables),
         )
         state = self._ledger.location(self.location)
+        self._await_settled(positions, progress)
         for name, position in positions.items():
-            pending = self._source.pending(position.table, position.cursor)
+            pending = self._source.count(position.table, position.cursor, position.horizon.upto)
             position.drained = pending == 0
             progress.expect(name, pending)
         Cycle(
@@ -123,9 +128,10 @@ class PushJob:
         With them the moment since which central is known to have all entities, None if there is none.
         """
         streams = [table for table in meeting.plan.working if table.role is Role.STREAM]
+        here = self._ledger.checkpoints(self.location)
         start = decide(
             streams,
-            here=self._ledger.checkpoints(self.location),
+            here=here,
             state=meeting.state,
             lastupdate=self._config.lastupdate,
             welcome=meeting.welcome,
@@ -136,15 +142,33 @@ class PushJob:
             self._ledger.start_over(self.location)
         if start.forget_identities:
             self._ledger.forget_identities(self.location)
-        self._ledger.begin_from(self.location, start.cursors, self._config.lastupdate)
         epoch = self._ledger.location(self.location).epoch
         positions = {}
         for table in streams:
             there = meeting.welcome.checkpoints.get(table.central_name)
-            sequence = there.sequence if there and there.epoch == epoch else 0
-            cursor = start.cursors.get(table.name)
-            positions[table.name] = Position(table=table, cursor=cursor, sequence=sequence)
+            positions[table.name] = Position(
+                table=table,
+                cursor=(cursor := start.cursors.get(table.name)),
+                moved=cursor
+                not in (start.floors.get(table.name), here[table.name].cursor if table.name in here else None),
+                sequence=there.sequence if there and there.epoch == epoch else 0,
+                floor=start.floors.get(table.name),
+                in_blocks=self._source.makes_blocks(table),
+                horizon=horizon(self._source, table),
+            )
+        beginnings = {
+            name: Checkpoint(cursor=each.cursor, sequence=each.sequence, floor=each.floor)
+            for name, each in positions.items()
+        }
+        self._ledger.begin_from(self.location, beginnings, self._config.lastupdate)
         return positions, None if start.forget_identities else self._config.lastupdate
+
+    def _await_settled(self, positions: Mapping[str, Position], progress: Progress) -> None:
+        """Waits, some seconds at most, until no row can come any more that is older than the newest ones."""
+        until = time.monotonic() + max((each.horizon.wait_seconds for each in positions.values()), default=0.0)
+        while (left := until - time.monotonic()) > 0:
+            progress.advance(next(iter(positions)), 0)  # which ends the run if a signal came
+            time.sleep(min(left, _TICK_SECONDS))
 
     # --- the end
 

@@ -31,11 +31,25 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)?")
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Rows of a stream in the order of its cursor; `first` and `last` are the cursors of its ends."""
+    """Rows of a stream in the order of its cursor; `first` and `last` are the cursors of its ends.
+
+    `values`: what its cursor column holds, as the site's database gives it.
+    """
 
     rows: RowSet
     first: Cursor
     last: Cursor
+    values: list[Any]
+
+
+@dataclass(frozen=True)
+class Before:
+    """The place in a stream before every row whose cursor column holds `value` or more."""
+
+    value: Any
+
+
+Place = Cursor | Before | None  # None: the beginning of a stream, or its end
 
 
 @contextmanager
@@ -65,14 +79,19 @@ class Source:
         with reaching(_WHAT), writing(self._engine).begin() as connection:
             yield connection
 
-    def page(self, plan: TablePlan, after: Cursor | None, limit: int) -> Page | None:
-        """The next rows of a stream, at most `limit`; None if there are none."""
-        source = raw_table(plan.local)
-        order = [source.c[name] for name in plan.order]
+    def pages(self, plan: TablePlan, after: Place, upto: Place, page_rows: int) -> Iterator[Page]:
+        """The rows of a stream behind `after` up to `upto`, in their order, at most `page_rows` at a time."""
+        while page := self._page(plan, after, upto, page_rows):
+            yield page
+            if len(page.rows) < page_rows:
+                return
+            after = page.last
+
+    def _page(self, plan: TablePlan, after: Place, upto: Place, limit: int) -> Page | None:
+        order = [raw_table(plan.local).c[name] for name in plan.order]
 
         def narrow(select: Select) -> Select:
-            condition = _after(order, unpack_cursor(after)) if after else sa.true()
-            return select.where(condition).order_by(*order).limit(limit)
+            return select.where(_between(order, after, upto)).order_by(*order).limit(limit)
 
         names = _names(plan)
         with reaching(_WHAT), self._engine.connect() as connection:
@@ -81,28 +100,42 @@ class Source:
             return None
         ordered = [columns[names.index(name)] for name in plan.order]
         first, last = (pack_cursor(values[place] for values in ordered) for place in (0, -1))
-        return Page(rows=plain_columns(plan.local, names, columns), first=first, last=last)
+        return Page(rows=plain_columns(plan.local, names, columns), first=first, last=last, values=ordered[0])
 
-    def pending(self, plan: TablePlan, after: Cursor | None) -> int:
-        """How many rows of a stream wait behind the cursor."""
+    def count(self, plan: TablePlan, after: Place, upto: Place = None) -> int:
+        """How many rows of a stream lie behind `after` up to `upto`."""
         source = raw_table(plan.local)
-        query = sa.select(sa.func.count()).select_from(source)
-        if after:
-            query = query.where(_after([source.c[name] for name in plan.order], unpack_cursor(after)))
+        order = [source.c[name] for name in plan.order]
+        query = sa.select(sa.func.count()).select_from(source).where(_between(order, after, upto))
         with reaching(_WHAT), self._engine.connect() as connection:
             return int(connection.scalar(query) or 0)
 
-    def newest(self, plan: TablePlan) -> str | None:
-        """The moment of the newest row of a stream, or None if it has none or its cursor is no time."""
+    def ends(self, plan: TablePlan) -> tuple[Any, Any] | None:
+        """What the cursor column holds in the first and the last row of a stream; None if it has no row."""
         assert plan.cursor is not None
         column = raw_table(plan.local).c[plan.cursor]
-
-        def narrow(select: Select) -> Select:
-            return select.order_by(column.desc()).limit(1)
-
+        found = []
         with reaching(_WHAT), self._engine.connect() as connection:
-            rows = read_raw(connection, self.dialect, plan.local, [plan.cursor], narrow)
-        return moment_of(plan, pack_cursor(rows[0])) if rows else None
+            for end in (column, column.desc()):
+
+                def narrow(select: Select, end: sa.ColumnElement[Any] = end) -> Select:
+                    return select.order_by(end).limit(1)
+
+                rows = read_raw(connection, self.dialect, plan.local, [plan.cursor], narrow)
+                found += [value for (value,) in rows]
+        return (found[0], found[-1]) if found else None
+
+    def makes_blocks(self, plan: TablePlan) -> bool:
+        """Whether the values of a stream's cursor are moments or numbers throughout; SQLite may hold both."""
+        assert plan.cursor is not None
+        kind = plan.local.column(plan.cursor).kind
+        ends = self.ends(plan)
+        if ends is None:
+            return True
+        wanted = (
+            (str,) if kind in _TIMES and self.dialect != "sqlite" else (str, int, float) if kind in _TIMES else (int,)
+        )
+        return kind in (*_TIMES, Kind.INTEGER) and type(ends[0]) is type(ends[1]) and isinstance(ends[0], wanted)
 
     def from_moment(self, plan: TablePlan, moment: str) -> Cursor | None:
         """The cursor before every row of that moment (ISO 8601), spelt as this database spells it.
@@ -193,14 +226,36 @@ def _names(plan: TablePlan) -> tuple[str, ...]:
     return tuple(dict.fromkeys(plan.sent + plan.identity + plan.order + extra))
 
 
-def _after(order: list[sa.ColumnClause[Any]], cursor: tuple[Any, ...]) -> sa.ColumnElement[bool]:
-    """What lies behind a cursor; one without a key stands before the rows of its moment.
+def _between(order: list[sa.ColumnClause[Any]], after: Place, upto: Place) -> sa.ColumnElement[bool]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if after is not None:
+        conditions.append(_after(order, after))
+    if upto is not None:
+        conditions.append(_upto(order, upto))
+    return sa.and_(sa.true(), *conditions)
+
+
+def _after(order: list[sa.ColumnClause[Any]], place: Cursor | Before) -> sa.ColumnElement[bool]:
+    """What lies behind a place; an operator's cursor, which has no key, stands before the rows of its moment.
 
     MariaDB uses no index for (a, b) > (x, y), but does for a >= x and (a > x or …).
     """
+    if isinstance(place, Before):
+        return _at_least(order[0], place.value)
+    cursor = unpack_cursor(place)
     if len(cursor) < len(order):
         return _at_least(order[0], cursor[0])
     return sa.and_(_at_least(order[0], cursor[0]), _beyond(order, cursor))
+
+
+def _upto(order: list[sa.ColumnClause[Any]], place: Cursor | Before) -> sa.ColumnElement[bool]:
+    if isinstance(place, Before):
+        return order[0].op("<")(place.value)
+    cursor = unpack_cursor(place)
+    if len(cursor) < len(order):
+        return order[0].op("<")(cursor[0])
+    behind = sa.not_(_beyond(order, cursor))
+    return behind if cursor[0] is None else sa.and_(order[0] <= cursor[0], behind)
 
 
 def _at_least(column: sa.ColumnClause[Any], value: Any) -> sa.ColumnElement[bool]:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from pusher.held import Fault, Kind, Quarantine
 from pusher.job import Outcome, Progress
 from pusher.ledger import Ledger
+from pusher.push.horizon import Horizon
 from pusher.push.identity import IdentityMap, local_key, missing_parent, wire_rows
-from pusher.push.source import Page, Source, moment_of
+from pusher.push.source import Page, Place, Source, moment_of
 from pusher.schema.plan import TablePlan
 from pusher.transport.central import Central
 from pusher.wire import PROTOCOL
-from pusher.wire.batch import Batch, Cursor, pack
-from pusher.wire.fingerprint import fingerprint
-from pusher.wire.messages import Receipt
+from pusher.wire.batch import Batch, Cursor, pack, unpack_cursor
+from pusher.wire.blocks import Start, Tally, block_of
+from pusher.wire.fingerprint import Fingerprint, row_hashes, summed
+from pusher.wire.messages import Receipt, Refusal
 from pusher.wire.tables import RowSet
 
 
@@ -27,16 +30,40 @@ class Sent:
     table: TablePlan
     batch: Batch
     rows: RowSet
+    blocks: dict[Start, Fingerprint]
     receipt: Future[Receipt]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Rows ready to be sent: the site's own, the same as they travel, and what is held back of them.
+
+    `hashes`: of each row that there was, also of those held back, for which they are empty.
+    """
+
+    local: RowSet
+    sent: RowSet
+    hashes: list[bytes]
+    fingerprint: Fingerprint
+    faults: list[Fault]
 
 
 @dataclass(kw_only=True)
 class Position:
-    """Where a stream stands. `drained`: nothing waited behind the cursor when it was last read."""
+    """Where a stream stands, and its `horizon`, up to which it is read.
+
+    `floor`: rows before it are left out. `moved`: of the rows before the cursor, it is not known which were sent.
+    `in_blocks`: its rows are counted block by block, so that late ones are found. `drained`: nothing waited behind
+    the cursor when it was last read.
+    """
 
     table: TablePlan
     cursor: Cursor | None
     sequence: int
+    floor: Cursor | None = None
+    moved: bool = False
+    in_blocks: bool = False
+    horizon: Horizon = field(default_factory=Horizon)
     drained: bool = False
 
 
@@ -58,6 +85,7 @@ class Streams:
         acknowledged: Callable[[], None],
     ) -> None:
         self._outcome = outcome
+        self._location = outcome.location
         self._site = site
         self._epoch = epoch
         self._batch_rows = batch_rows
@@ -67,80 +95,127 @@ class Streams:
         self._identities = identities
         self._progress = progress
         self._acknowledged = acknowledged
-        self._held_before = set(ledger.held(outcome.location))
+        self._quarantine = Quarantine(ledger, outcome.location)
+        self._held_before = set(self._quarantine.counts())
 
     def send(self, position: Position) -> None:
-        """Sends all rows behind `position`, moving it on with every receipt.
+        """Sends all rows from `position` to its horizon, moving it on with every receipt.
 
         Raises what `Central` and `Source` raise; what was acknowledged until then stays so.
         """
-        table, read_from, sequence = position.table, position.cursor, position.sequence
-        on_the_line: Sent | None = None
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="send") as line:
-            while page := self._source.page(table, read_from, self._batch_rows):
-                batch, rows = self._prepare(table, page, sequence + 1)
-                if on_the_line:
-                    self._settle(position, on_the_line)
-                on_the_line = Sent(table=table, batch=batch, rows=rows, receipt=line.submit(self._central.push, batch))
-                read_from, sequence = page.last, sequence + 1
-                if len(page.rows) < self._batch_rows:
-                    break
-            if on_the_line:
-                self._settle(position, on_the_line)
+        base = None
+        if position.cursor and position.in_blocks:
+            start = block_of(unpack_cursor(position.cursor)[0])
+            # What stands in the midst of a block would count some of its rows twice: there the note stays as it was.
+            base = {start: None} if position.moved else self._ledger.blocks(self._location, position.table.name, start)
+        pages = self._source.pages(position.table, position.cursor, position.horizon.upto, self._batch_rows)
+        self._send(position, pages, Tally(base), moves=True)
         position.drained = True
 
-    def _prepare(self, table: TablePlan, page: Page, sequence: int) -> tuple[Batch, RowSet]:
-        """The batch of a page; rows whose parent central cannot have are held back from it."""
-        mapped = self._identities.translate(table, page.rows)
-        local, rows = page.rows, mapped.rows
+    def send_again(self, position: Position, low: Place, high: Place) -> None:
+        """Sends the rows from `low` to `high`, which lie behind the checkpoint or far ahead of it: it does not move."""
+        table = position.table
+        self._progress.expect(table.name, self._source.count(table, low, high))
+        entry = self._outcome.table(table.name, table.role)
+        before = entry.sent
+        pages = self._source.pages(table, low, high, self._batch_rows)
+        try:
+            self._send(position, pages, Tally(), moves=False)
+        finally:
+            entry.late += entry.sent - before
+
+    def send_rows(self, position: Position, rows: RowSet) -> None:
+        """Sends some rows of a stream once more; what is noted of its blocks stays."""
+        prepared = self._prepare(position.table, rows)
+        if not len(prepared.local):
+            self._hold(position.table, prepared.faults)
+            return
+        place = position.cursor or ()
+        self._send(position, [Page(rows=rows, first=place, last=place, values=[])], Tally(), moves=False)
+
+    def _send(self, position: Position, pages: Iterable[Page], tally: Tally, *, moves: bool) -> None:
+        table, sequence = position.table, position.sequence
+        on_the_line: Sent | None = None
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="send") as line:
+            for page in pages:
+                sequence += 1
+                last = page.last if moves else position.cursor or ()
+                prepared = self._prepare(table, page.rows)
+                batch = self._batch(table, prepared, sequence, page.first, last)
+                blocks = tally.add(page.values, prepared.hashes) if position.in_blocks else {}
+                if on_the_line:
+                    self._settle(position, on_the_line)
+                receipt = line.submit(self._central.push, batch)
+                on_the_line = Sent(table=table, batch=batch, rows=prepared.local, blocks=blocks, receipt=receipt)
+            if on_the_line:
+                self._settle(position, on_the_line)
+
+    def hashes(self, table: TablePlan, rows: RowSet) -> list[bytes]:
+        """Of each row as it would be sent now; empty for one that cannot be."""
+        return self._prepare(table, rows).hashes
+
+    def _prepare(self, table: TablePlan, rows: RowSet) -> Prepared:
+        """Rows as they are sent; those whose parent central cannot have are held back."""
+        mapped = self._identities.translate(table, rows)
+        kept = [i for i in range(len(rows)) if i not in mapped.missing]
+        local = rows.take(kept) if mapped.missing else rows
+        sent = wire_rows(table, mapped.rows.take(kept) if mapped.missing else mapped.rows)
+        sent_hashes = row_hashes(table.central_columns(table.sent), sent)
+        hashes = sent_hashes
         if mapped.missing:
-            self._hold(
-                table,
-                [(local_key(table, local, i), missing_parent(local, i, links)) for i, links in mapped.missing.items()],
-            )
-            kept = [i for i in range(len(local)) if i not in mapped.missing]
-            local, rows = local.take(kept), rows.take(kept)
-        sent = wire_rows(table, rows)
-        batch = Batch(
+            hashes = [b""] * len(rows)
+            for i, each in zip(kept, sent_hashes, strict=True):
+                hashes[i] = each
+        faults = [
+            Fault(local_key=local_key(table, rows, i), reason=missing_parent(rows, i, links), kind=Kind.PARENT)
+            for i, links in mapped.missing.items()
+        ]
+        return Prepared(local=local, sent=sent, hashes=hashes, fingerprint=summed(sent_hashes), faults=faults)
+
+    def _batch(self, table: TablePlan, prepared: Prepared, sequence: int, first: Cursor, last: Cursor) -> Batch:
+        if prepared.faults:
+            self._hold(table, prepared.faults)
+        return Batch(
             protocol=PROTOCOL,
             site=self._site,
             epoch=self._epoch,
             table=table.central_name,
             sequence=sequence,
             key=table.to_central(table.key),
-            origin=None if table.key else local.tuples(table.identity),
-            first=page.first,
-            last=page.last,
-            fingerprint=fingerprint(table.central_columns(table.sent), sent),
-            rows=pack(tuple(table.local.column(name).kind for name in table.sent), sent),
+            origin=None if table.key else prepared.local.tuples(table.identity),
+            first=first,
+            last=last,
+            fingerprint=prepared.fingerprint,
+            rows=pack(tuple(table.local.column(name).kind for name in table.sent), prepared.sent),
         )
-        return batch, local
 
     def _settle(self, position: Position, sent: Sent) -> None:
         """Waits for the receipt; only then moves the checkpoint."""
         receipt = sent.receipt.result()
         table = sent.table
         if receipt.refused:
-            self._hold(table, [(local_key(table, sent.rows, each.index), each.reason) for each in receipt.refused])
+            self._hold(table, [_fault(table, sent.rows, each) for each in receipt.refused])
         if table.name in self._held_before:
             self._release(table, sent.rows, {each.index for each in receipt.refused})
-        self._ledger.advance(self._outcome.location, table.name, sent.batch.last)
-        position.cursor, position.sequence = sent.batch.last, sent.batch.sequence
+        cursor = sent.batch.last or None
+        self._ledger.advance(self._location, table.name, cursor, sent.batch.sequence, sent.blocks)
+        position.cursor, position.sequence = cursor, sent.batch.sequence
         entry = self._outcome.table(table.name, table.role)
         entry.sent += receipt.rows
         entry.stored += receipt.stored
-        entry.upto = moment_of(table, sent.batch.last)
+        entry.upto = moment_of(table, cursor) if cursor else None
         self._progress.advance(table.name, len(sent.rows))
         self._acknowledged()
 
     def _release(self, table: TablePlan, rows: RowSet, refused: set[int]) -> None:
         """Central has these rows now, whatever it said before."""
         taken = [local_key(table, rows, i) for i in range(len(rows)) if i not in refused]
-        self._ledger.release(self._outcome.location, table.name, taken)
+        self._quarantine.release(table.name, taken)
 
-    def _hold(self, table: TablePlan, rows: Iterable[tuple[str, str]]) -> None:
-        held = list(rows)
-        self._ledger.hold(
-            self._outcome.location, table.name, held, dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        )
-        self._outcome.table(table.name, table.role).held += len(held)
+    def _hold(self, table: TablePlan, faults: list[Fault]) -> None:
+        self._quarantine.hold(table.name, faults, dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
+
+
+def _fault(table: TablePlan, rows: RowSet, refusal: Refusal) -> Fault:
+    kind = Kind.CONFLICT if refusal.owner else Kind.REFUSED
+    return Fault(local_key=local_key(table, rows, refusal.index), reason=refusal.reason, kind=kind)

@@ -14,6 +14,8 @@ from pusher.schema.names import pair, pair_columns, references
 from pusher.wire.tables import Column, Reference, Schema, Table
 
 _ACTIVE_UNTIL = "enddate"
+_SETTLE_SECONDS = 5.0
+_LOOKBACK_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,8 @@ class TablePlan:
     notes: tuple[str, ...] = ()
     direction: str = "up"
     agree: tuple[str, ...] = ()
+    settle_seconds: float = _SETTLE_SECONDS
+    lookback_seconds: float = _LOOKBACK_SECONDS
     stopped: str | None = None
 
     @property
@@ -263,7 +267,9 @@ def _plan_cursor(plan: TablePlan, own: TableSettings) -> TablePlan:
     notes = plan.notes
     if not any(index[0] == cursor for index in plan.local.indexes):
         notes += (f"no index begins with {cursor}, so each batch reads the whole table",)
-    return replace(plan, order=order, notes=notes)
+    settle = _SETTLE_SECONDS if own.settle_seconds is None else own.settle_seconds
+    lookback = _LOOKBACK_SECONDS if own.lookback_seconds is None else own.lookback_seconds
+    return replace(plan, order=order, notes=notes, settle_seconds=settle, lookback_seconds=lookback)
 
 
 def _link(plan: TablePlan, plans: Mapping[str, TablePlan], declared: Iterable[Reference]) -> TablePlan:

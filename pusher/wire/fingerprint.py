@@ -11,7 +11,7 @@ import datetime as dt
 import math
 import re
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import partial
 from hashlib import blake2b
@@ -61,7 +61,11 @@ EMPTY = Fingerprint(0, "0" * 32)
 
 def fingerprint(columns: Iterable[Column], rows: RowSet) -> Fingerprint:
     """The fingerprint of `rows`, whose names must be those of `columns` in the same order."""
-    hashes = row_hashes(columns, rows)
+    return summed(row_hashes(columns, rows))
+
+
+def summed(hashes: Collection[bytes]) -> Fingerprint:
+    """The fingerprint of rows with these hashes; an empty hash stands for a row that only counts."""
     return Fingerprint(len(hashes), f"{sum(map(_as_number, hashes)) % _MODULUS:032x}")
 
 

@@ -76,10 +76,11 @@ class Conflict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Row `index` of the request is not stored, and why."""
+    """Row `index` of the request is not stored, and why. `owner`: the site whose row has its key already."""
 
     index: int
     reason: str
+    owner: str | None = None
 
 
 class Resolved(msgspec.Struct, frozen=True, kw_only=True):

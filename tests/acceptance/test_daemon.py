@@ -3,89 +3,27 @@
 from __future__ import annotations
 
 import functools
+import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from subprocess import DEVNULL, Popen, TimeoutExpired
 
 import pytest
-import sqlalchemy as sa
 
-from models import Base, Reading
-from pusher.central.migrate import upgrade
-from pusher.central.tokens import new_token
-from pusher.datagen import Datagen
-from pusher.schema.engine import opened
 from tests.conftest import NewDatabase
-from tests.stage import contents, pusher, serving, start_pusher, wait_until, write_config
-
-
-@dataclass(frozen=True)
-class Scene:
-    site: sa.Engine
-    central: sa.Engine
-    config: Path
-
-    def collect(self, readings: int) -> None:
-        Datagen(seed=1, start=datetime(2026, 1, 1)).bulk(self.site, readings)
-
-    def arrived(self) -> int:
-        with self.central.connect() as connection:
-            return connection.execute(sa.select(sa.func.count(Reading.time))).scalar_one()
-
-    def has(self, readings: int) -> bool:
-        return self.arrived() == readings
-
-    def change(self, old: str, new: str) -> None:
-        text = self.config.read_text()
-        assert old in text
-        self.config.write_text(text.replace(old, new))
-
-    @contextmanager
-    def daemon(self, synctime: float = 60) -> Iterator[Popen[str]]:
-        """The daemon; ends it, in order, if the test did not."""
-        self.change("[locations]", f"synctime = {synctime}\n\n[locations]")
-        with (
-            self.log.open("w") as log,
-            start_pusher("--config", self.config, "run", stdout=DEVNULL, stderr=log) as daemon,
-        ):
-            yield daemon
-            assert end(daemon) < 10
-        assert daemon.returncode == 0
-        assert "Traceback" not in self.log.read_text()
-
-    @property
-    def log(self) -> Path:
-        return self.config.parent / "log"
-
-
-def end(daemon: Popen[str], number: signal.Signals = signal.SIGTERM) -> float:
-    """How many seconds it takes."""
-    began = time.monotonic()
-    daemon.send_signal(number)
-    try:
-        daemon.wait(20)
-    except TimeoutExpired:
-        daemon.kill()
-    return time.monotonic() - began
+from tests.daemons import Scene, end, scene_of
+from tests.stage import contents, pusher, start_pusher, wait_until
 
 
 @pytest.fixture
 def scene(new_database: NewDatabase, tmp_path: Path) -> Iterator[Scene]:
-    site, central = new_database("sqlite"), new_database("sqlite")
-    with opened(site) as here, opened(central) as there:
-        Base.metadata.create_all(here)
-        upgrade(there)
-        with serving(central) as resturl:
-            config = write_config(tmp_path, "north", site, resturl, new_token(there, "north", "push"), pushlimit=5)
-            found = Scene(here, there, config)
-            found.collect(20)
-            yield found
+    with scene_of(new_database, tmp_path) as found:
+        yield found
 
 
 def test_it_cycles_every_synctime(scene: Scene) -> None:
@@ -151,3 +89,67 @@ def test_it_ends_while_central_keeps_silent(scene: Scene) -> None:
             with closing(connection):
                 assert connection.recv(10)  # the hello, which is never answered
                 assert end(daemon) < 10
+
+
+def test_the_lock_of_a_killed_daemon_holds_up_nobody(scene: Scene) -> None:
+    with scene.daemon() as daemon:
+        wait_until(lambda: scene.has(20))
+        second = pusher("--config", scene.config, "run", "--once")
+        assert second.returncode == 4 and str(daemon.pid) in second.stderr
+        daemon.kill()
+        daemon.wait()
+    scene.collect(20)
+    with scene.daemon():
+        wait_until(lambda: scene.has(40))
+
+
+@contextmanager
+def systemd_for(scene: Scene) -> Iterator[tuple[socket.socket, dict[str, str]]]:
+    """Its socket, and the environment that it gives to a daemon."""
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as systemd:
+        address = str(scene.config.parent / "notify")
+        systemd.bind(address)
+        systemd.settimeout(30)
+        yield systemd, {**os.environ, "NOTIFY_SOCKET": address, "WATCHDOG_USEC": "600000"}
+
+
+def heard(systemd: socket.socket) -> list[str]:
+    """What it was told until now."""
+    systemd.setblocking(False)
+    told = []
+    with suppress(BlockingIOError):
+        while True:
+            told.append(systemd.recv(1000).decode())
+    return told
+
+
+def test_systemd_hears_how_it_is(scene: Scene) -> None:
+    with systemd_for(scene) as (systemd, environ), scene.daemon(environ=environ) as daemon:
+        told = [systemd.recv(1000).decode()]
+        assert told == ["READY=1"]
+        while told.count("WATCHDOG=1") < 3 or "STATUS=central waits" not in told:
+            told.append(systemd.recv(1000).decode())
+        assert scene.has(20)
+        assert end(daemon) < 5
+        while not told[-1].startswith("STOPPING=1"):
+            told.append(systemd.recv(1000).decode())
+
+
+# The command, with a patience that a test has.
+_HASTY = "import pusher.daemon as daemon; daemon._STUCK_SECONDS = 1; import pusher.cli.main as main; main.main()"
+
+
+def test_systemd_hears_no_more_of_a_daemon_with_a_location_that_is_stuck(scene: Scene) -> None:
+    with systemd_for(scene) as (systemd, environ), closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        scene.add_location("lab", f"http://127.0.0.1:{silent.getsockname()[1]}/rest/")
+        command = [sys.executable, "-c", _HASTY, "--config", str(scene.config), "run"]
+        with scene.log.open("w") as log, subprocess.Popen(command, env=environ, stderr=log) as daemon:
+            try:
+                wait_until(lambda: "location_stuck location=lab" in scene.log.read_text())
+                wait_until(lambda: scene.has(20))
+                assert "WATCHDOG=1" in heard(systemd)
+                time.sleep(1)
+                assert "WATCHDOG=1" not in heard(systemd)
+                assert daemon.poll() is None
+            finally:
+                daemon.kill()

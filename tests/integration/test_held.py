@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from models import Base, Reading
 from pusher.config import load, write_lastupdate
 from pusher.datagen import Datagen
+from pusher.held import Quarantine
 from pusher.ledger import Ledger
 from pusher.schema.engine import opened
 from tests.conftest import NewDatabase
@@ -30,7 +31,7 @@ def readings(url: str) -> int:
 
 def held(config: Path) -> list[tuple[str, str]]:
     with Ledger(load(config).general.state) as ledger:
-        return ledger.held_reasons("central", "Reading", 10)
+        return [(row.local_key, row.reason) for row in Quarantine(ledger, "central").rows("Reading")]
 
 
 def test_a_refused_row_is_held_until_central_takes_it(new_database: NewDatabase, tmp_path: Path) -> None:

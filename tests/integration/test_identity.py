@@ -47,10 +47,13 @@ def test_the_row_of_another_site_is_not_overwritten(dialect: str, new_database: 
             "insert into room (house_id, name) values (2, 'hall')",
         )
         assert notes(north.push_all(workshop.store)) == []
-        assert notes(south.push_all(workshop.store)) == [
+        words = (
             "house is left as site north has it: here address = '1 Long Road', colour = 'green'; "
             "at central address = '1 Long Road', colour = 'red'"
-        ]
+        )
+        outcome = south.push(workshop.store)
+        assert (outcome.exit_code, notes(outcome)) == (1, [words])
+        assert south.held() == {"house": [("[2]", words)]}
         query = "select address, colour from house order by 1"
         assert workshop.central.rows(query) == north.rows(query)
         assert workshop.central.rows("select r.name, h.address from room r join house h on h.id = r.house_id") == [
@@ -60,7 +63,7 @@ def test_the_row_of_another_site_is_not_overwritten(dialect: str, new_database: 
         north.run("update house set colour = 'white' where address = '1 Long Road'")
         north.push_all(workshop.store)
         south.run("insert into room (house_id, name) values (2, 'loft')")
-        assert notes(south.push_all(workshop.store)) == []
+        assert notes(south.push(workshop.store)) == []
         assert workshop.central.rows(query) == north.rows(query)
 
 

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from pusher.config import load
+from pusher.held import Quarantine
 from pusher.job import Outcome
 from pusher.ledger import Ledger
 from pusher.push.source import Source
@@ -77,13 +78,9 @@ def push(site: Site, workshop: Workshop) -> Outcome:
 
 def held(site: Site) -> dict[int, str]:
     """The reason for each row that central refused, by the row's number."""
-    found = {}
     with Ledger(load(site.config).general.state) as ledger:
-        for table in extremes.TABLES:
-            for key, reason in ledger.held_reasons("central", table, 10_000):
-                (number,) = json.loads(key)
-                found[number] = reason
-    return found
+        rows = Quarantine(ledger, "central").rows()
+    return {json.loads(row.local_key)[0]: row.reason for row in rows}
 
 
 def faults(site: Site, workshop: Workshop) -> list[str]:
@@ -124,8 +121,7 @@ def assert_hashes_agree(site: Site, workshop: Workshop) -> None:
     with workshop.central.engine.connect() as connection:
         for table in site.plan(workshop.store).tables:
             assert table.central is not None
-            page = Source(site.engine).page(table, None, 10_000)
-            assert page is not None
+            (page,) = Source(site.engine).pages(table, None, None, 10_000)
             rows = page.rows.take([i for i, key in enumerate(page.rows.column("id")) if key not in refused])
             sent = RowSet(names=table.sent, columns=[rows.column(name) for name in table.sent])
             stored = read(
@@ -228,8 +224,7 @@ def test_texts_that_are_one_key_to_central_do_not_overwrite_each_other(
             site.run(f"INSERT INTO reading VALUES ('2026-01-01 00:00:00', '{code}', {value})")
         for _ in range(2):
             push(site, workshop)
-            with Ledger(load(site.config).general.state) as ledger:
-                held = dict(ledger.held_reasons("central", "reading", 100))
+            held = dict(site.held()["reading"])
             assert {json.loads(key)[1] for key in held} == {"a", "a ", "ä"}
             assert all("its key is to central that of A" in reason for reason in held.values())
             assert workshop.central.rows("SELECT code, value FROM reading ORDER BY code") == [("A", 0), ("b", 3)]

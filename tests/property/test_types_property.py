@@ -350,8 +350,7 @@ def test_rows_of_a_real_site_arrive_unchanged_or_are_refused(
         site.empty("natives")
         central.empty("natives")
         _insert(site, rows)
-        page = Source(site.engine).page(plan, None, 1000)
-        assert page is not None
+        (page,) = Source(site.engine).pages(plan, None, None, 1000)
         assert plan.central is not None
         kinds = tuple(plan.local.column(name).kind for name in page.rows.names)
         refused = central.push(plan.central, kinds, page.rows)

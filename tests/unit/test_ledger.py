@@ -14,7 +14,40 @@ import pytest
 
 from pusher import ledger as module
 from pusher.errors import ConfigError, PusherError
-from pusher.ledger import Ledger
+from pusher.held import Fault, Kind, Quarantine
+from pusher.ledger import Checkpoint, Ledger
+from pusher.wire.blocks import Start
+from pusher.wire.fingerprint import Fingerprint
+
+_VERSION_1 = """
+create table location (
+    name text primary key, epoch text not null, marker text, instance text, schema_hash text, schema text,
+    resolved integer not null default 0
+) without rowid;
+create table checkpoint (
+    location text, table_name text, cursor text, primary key (location, table_name)
+) without rowid;
+create table identity (
+    location text, table_name text, local_key text, central_key text not null, row_hash text not null,
+    primary key (location, table_name, local_key)
+) without rowid;
+create table entity (
+    location text, table_name text, digest text not null, primary key (location, table_name)
+) without rowid;
+create table held (
+    id integer primary key, location text not null, table_name text not null, local_key text not null,
+    reason text not null, since text not null, unique (location, table_name, local_key)
+);
+create table run (
+    id integer primary key, location text not null, started text not null, seconds real not null,
+    outcome text not null, exit_code integer not null
+);
+create index run_location on run (location, id);
+insert into checkpoint values ('central', 'Reading', '[5]');
+insert into held (location, table_name, local_key, reason, since)
+values ('central', 'Reading', '[1]', 'too long', 'monday');
+pragma user_version = 1;
+"""
 
 
 @pytest.fixture
@@ -26,13 +59,13 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 def test_it_outlives_its_connection(tmp_path: Path) -> None:
     with Ledger(tmp_path / "state") as ledger:
         epoch = ledger.location("central").epoch
-        ledger.advance("central", "Reading", ("2026-01-01 00:00:00", 37, 0.1, None, {"bytes": "AA=="}))
+        ledger.advance("central", "Reading", ("2026-01-01 00:00:00", 37, 0.1, None, {"bytes": "AA=="}), 3)
         ledger.write_marker("central", "2026-01-01 00:00:00")
     with Ledger(tmp_path / "state") as ledger:
         state = ledger.location("central")
         assert (state.epoch, state.marker) == (epoch, "2026-01-01 00:00:00")
         cursor = ("2026-01-01 00:00:00", 37, 0.1, None, {"bytes": "AA=="})
-        assert ledger.checkpoints("central") == {"Reading": cursor}
+        assert ledger.checkpoints("central") == {"Reading": Checkpoint(cursor=cursor, sequence=3)}
         assert ledger.location("lab").epoch != epoch
 
 
@@ -43,48 +76,99 @@ def test_only_its_owner_can_read_it(ledger: Ledger, tmp_path: Path) -> None:
 def test_locations_do_not_mix(ledger: Ledger) -> None:
     for location in ("central", "lab"):
         ledger.location(location)
-        ledger.advance(location, "Reading", (location,))
+        ledger.advance(location, "Reading", (location,), 1, {location: Fingerprint(1, "0")})
         ledger.note_identities(location, "House", [("[1]", f'["{location}"]', "h")])
-        ledger.hold(location, "Reading", [("[1]", location)], "now")
+        Quarantine(ledger, location).hold("Reading", [Fault(local_key="[1]", reason=location)], "now")
         ledger.note_digest(location, "Room", location)
     epoch = ledger.location("lab").epoch
     ledger.start_over("central")
     assert (ledger.checkpoints("central"), ledger.identities("central", "House"), ledger.digests("central")) == (
         {},
     ) * 3
-    assert ledger.checkpoints("lab") == {"Reading": ("lab",)}
+    assert ledger.checkpoints("lab") == {"Reading": Checkpoint(cursor=("lab",), sequence=1)}
+    assert ledger.blocks("central", "Reading") == {}
+    assert ledger.blocks("lab", "Reading") == {"lab": Fingerprint(1, "0")}
     assert ledger.identities("lab", "House") == {"[1]": ('["lab"]', "h")}
     assert ledger.digests("lab") == {"Room": "lab"}
-    assert ledger.held_reasons("lab", "Reading", 10) == [("[1]", "lab")]
+    assert [row.reason for row in Quarantine(ledger, "lab").rows()] == ["lab"]
     assert ledger.location("lab").epoch == epoch
 
 
 def test_to_start_over_is_a_new_epoch_that_still_knows_what_is_held(ledger: Ledger) -> None:
     before = ledger.location("central").epoch
-    ledger.hold("central", "Reading", [("[1]", "refused")], "now")
+    Quarantine(ledger, "central").hold("Reading", [Fault(local_key="[1]", reason="refused")], "now")
     ledger.write_marker("central", "2026-01-01")
     epoch = ledger.start_over("central")
     assert epoch != before
     assert (ledger.location("central").epoch, ledger.location("central").marker) == (epoch, None)
-    assert ledger.held("central") == {"Reading": 1}
+    assert Quarantine(ledger, "central").counts() == {"Reading": 1}
 
 
-def test_a_checkpoint_can_be_set_back_and_taken_away(ledger: Ledger) -> None:
-    ledger.advance("central", "Reading", (5,))
-    ledger.begin_from("central", {"Reading": (3,)}, None)
-    assert ledger.checkpoints("central") == {"Reading": (3,)}
-    ledger.begin_from("central", {"Reading": None}, None)
-    assert ledger.checkpoints("central") == {}
+def blocks(**rows: int) -> dict[Start, Fingerprint]:
+    return {start: Fingerprint(count, f"{count:032x}") for start, count in rows.items()}
+
+
+def test_a_checkpoint_can_be_set_back_and_its_blocks_are_forgotten(ledger: Ledger) -> None:
+    for sequence, start in enumerate((1000, 2000, 3000), 1):
+        ledger.advance("central", "Reading", (start + 5,), sequence, {start: Fingerprint(5, "0")})
+    ledger.begin_from("central", {"Reading": Checkpoint(cursor=(2003,), sequence=3, floor=(500,))}, None)
+    assert ledger.checkpoints("central") == {"Reading": Checkpoint(cursor=(2003,), sequence=3, floor=(500,))}
+    assert list(ledger.blocks("central", "Reading")) == [1000, 2000]
+    ledger.begin_from("central", {"Reading": Checkpoint(cursor=None, sequence=3)}, None)
+    assert ledger.checkpoints("central") == {"Reading": Checkpoint(cursor=None, sequence=3)}
+    assert ledger.blocks("central", "Reading") == {}
+
+
+def test_blocks_of_batches_that_central_does_not_know_are_forgotten(ledger: Ledger) -> None:
+    ledger.advance("central", "Reading", (9,), 1, blocks(a=3, b=1))
+    ledger.advance("central", "Reading", (9,), 2, blocks(b=2))
+    assert ledger.blocks("central", "Reading") == blocks(a=3, b=2)
+    assert ledger.blocks("central", "Reading", "b") == blocks(b=2)
+    ledger.begin_from("central", {"Reading": Checkpoint(cursor=(9,), sequence=1)}, None)
+    assert ledger.blocks("central", "Reading") == blocks(a=3)
 
 
 def test_a_row_is_held_once_with_the_newest_reason_until_it_is_released(ledger: Ledger) -> None:
-    ledger.hold("central", "Reading", [("[1]", "first"), ("[2]", "other")], "monday")
-    ledger.hold("central", "Reading", [("[1]", "second")], "tuesday")
-    assert ledger.held("central") == {"Reading": 2}
-    assert ledger.held_reasons("central", "Reading", 10) == [("[1]", "second"), ("[2]", "other")]
-    assert ledger.held_reasons("central", "Reading", 1) == [("[1]", "second")]
-    ledger.release("central", "Reading", ["[1]", "[3]"])
-    assert ledger.held_reasons("central", "Reading", 10) == [("[2]", "other")]
+    held = Quarantine(ledger, "central")
+    held.hold("Reading", [Fault(local_key="[1]", reason="first"), Fault(local_key="[2]", reason="other")], "monday")
+    held.hold("Reading", [Fault(local_key="[1]", reason="second", kind=Kind.CONFLICT)], "tuesday")
+    assert held.counts() == {"Reading": 2}
+    first, other = held.rows("Reading")
+    assert (first.reason, first.kind, first.since, first.tried) == ("second", Kind.CONFLICT, "monday", "tuesday")
+    assert held.rows("Reading", limit=1) == [first]
+    held.release("Reading", ["[1]", "[3]"])
+    assert held.rows() == [other]
+
+
+def test_a_held_row_is_due_when_it_is_asked_for_waits_for_a_parent_or_has_waited_long(ledger: Ledger) -> None:
+    held = Quarantine(ledger, "central")
+    kinds = (Kind.REFUSED, Kind.PARENT, Kind.REFUSED)
+    faults = [Fault(local_key=f"[{number}]", reason="", kind=kind) for number, kind in enumerate(kinds)]
+    held.hold("Reading", faults, "2026-01-02")
+
+    def due(before: str) -> list[str]:
+        return [row.local_key for row in held.due("Reading", before, 10)]
+
+    assert due("2026-01-01") == ["[1]"]
+    assert due("2026-01-03") == ["[0]", "[1]", "[2]"]
+    held.ask_retry([held.rows()[2].id])
+    assert due("2026-01-01") == ["[2]", "[1]"]
+    held.hold("Reading", faults, "2026-01-02")
+    assert due("2026-01-01") == ["[1]"]
+    held.ask_retry()
+    assert due("2026-01-01") == ["[0]", "[1]", "[2]"]
+
+
+def test_a_ledger_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with closing(sqlite3.connect(tmp_path / "state" / "ledger.db")) as db:
+        db.executescript(_VERSION_1)
+    with Ledger(tmp_path / "state") as ledger:
+        assert ledger.checkpoints("central") == {"Reading": Checkpoint(cursor=(5,), sequence=0)}
+        (row,) = Quarantine(ledger, "central").rows()
+        assert (row.reason, row.kind, row.retry) == ("too long", Kind.REFUSED, False)
+        ledger.advance("central", "Reading", (6,), 1, {0: Fingerprint(1, "0")})
+        assert ledger.blocks("central", "Reading") == {0: Fingerprint(1, "0")}
 
 
 def test_runs_are_kept_up_to_a_number(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,8 +191,8 @@ def test_what_fails_in_the_midst_changes_nothing(ledger: Ledger) -> None:
     with pytest.raises(KeyError):
         ledger.note_identities("central", "House", identities())
     assert ledger.identities("central", "House") == {}
-    ledger.advance("central", "Reading", (1,))
-    assert ledger.checkpoints("central") == {"Reading": (1,)}
+    ledger.advance("central", "Reading", (1,), 1)
+    assert ledger.checkpoints("central") == {"Reading": Checkpoint(cursor=(1,), sequence=1)}
 
 
 def test_many_may_open_a_new_one_at_once(tmp_path: Path) -> None:

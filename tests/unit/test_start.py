@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from pusher.ledger import LocationState
+from pusher.ledger import Checkpoint, LocationState
 from pusher.push.source import moment_of, older
 from pusher.push.start import Start, decide
 from pusher.schema.guess import Role
 from pusher.schema.plan import TablePlan
 from pusher.wire.batch import Cursor
-from pusher.wire.messages import Checkpoint, Welcome
+from pusher.wire.messages import Checkpoint as CentralCheckpoint
+from pusher.wire.messages import Welcome
 from pusher.wire.tables import Column, Kind, Table
 
 EARLY, LATE, LATER = "2026-01-01 00:00:00", "2026-01-02 00:00:00", "2026-01-03 00:00:00"
@@ -44,8 +45,11 @@ def start(
     instance: str = "central",
     streams: tuple[TablePlan, ...] = (READING,),
     resolved: int = 0,
+    sequence: int = 1,
+    floor: Cursor | None = None,
 ) -> Start:
-    """`central`: checkpoints by central's table names; `resolved`: how many requests for ids it has answered."""
+    """`central`: checkpoints by central's table names, one batch each; `resolved`: how many requests for ids it has
+    answered. `sequence`, `floor`: of all checkpoints of the site."""
     welcome = Welcome(
         protocol=1,
         version="",
@@ -54,7 +58,7 @@ def start(
         dialect="",
         schema_hash="",
         tables=None,
-        checkpoints={name: Checkpoint(epoch="e", sequence=1, cursor=cursor) for name, cursor in central.items()},
+        checkpoints={name: CentralCheckpoint(epoch="e", sequence=1, cursor=cursor) for name, cursor in central.items()},
         resolved=resolved,
     )
 
@@ -62,7 +66,14 @@ def start(
         assert "T" in moment or " " not in moment
         return None if plan is COUNT else (moment.replace("T", " "),)
 
-    return decide(streams, here=here, state=state, lastupdate=lastupdate, welcome=welcome, from_moment=from_moment)
+    return decide(
+        streams,
+        here={name: Checkpoint(cursor=cursor, sequence=sequence, floor=floor) for name, cursor in here.items()},
+        state=state,
+        lastupdate=lastupdate,
+        welcome=welcome,
+        from_moment=from_moment,
+    )
 
 
 def cursors(decided: Start) -> Any:
@@ -219,3 +230,28 @@ def test_the_moment_of_a_cursor(text: object, moment: str | None) -> None:
 
 def test_a_number_is_no_moment() -> None:
     assert moment_of(COUNT, (20260101,)) is None
+
+
+def test_a_central_that_has_fewer_batches_lacks_late_rows() -> None:
+    decided = start({"Reading": (LATE, 7)}, {"reading": (LATE, 7)}, LATE, sequence=2)
+    assert (decided.forget_identities, decided.notes) == (True, [BEHIND])
+    assert not start({"Reading": (LATE, 7)}, {"reading": (LATE, 7)}, LATE).forget_identities
+
+
+@pytest.mark.parametrize(
+    ("floor", "lastupdate", "expected"),
+    [
+        (None, LATE, None),  # not edited
+        ((EARLY,), LATE, (EARLY,)),
+        (None, LATER, (LATER,)),  # skipped
+        ((EARLY,), LATER, (LATER,)),
+        (None, EARLY, None),  # set back
+        ((EARLY,), "2026-01-01 12:00:00", (EARLY,)),
+        (("2026-01-01 18:00:00",), "2026-01-01 12:00:00", ("2026-01-01 12:00:00",)),
+    ],
+)
+def test_what_is_skipped_stays_skipped_until_it_is_set_back(
+    floor: Cursor | None, lastupdate: str, expected: Cursor | None
+) -> None:
+    decided = start({"Reading": (LATE, 7)}, {"reading": (LATE, 7)}, lastupdate, floor=floor)
+    assert decided.floors["Reading"] == expected

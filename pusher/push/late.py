@@ -1,0 +1,131 @@
+"""Finds what came behind a stream's checkpoint, or changed there, and has it sent again.
+
+The ledger knows of each block how many rows were sent and their fingerprint. In the window of `lookback` before the
+checkpoint the fingerprints are compared, and further back the numbers of rows, so nothing is sent where nothing
+changed, and central is not asked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from pusher.ledger import Ledger
+from pusher.push.source import Before, Place, Source
+from pusher.push.streams import Position, Streams
+from pusher.schema.plan import TablePlan
+from pusher.wire.batch import unpack_cursor
+from pusher.wire.blocks import FIRST, Start, Tally, block_of, window_start
+from pusher.wire.fingerprint import Fingerprint
+
+_SLOW_COUNT_SECONDS = 0.5
+_COUNT_REST = 50  # a slow count is not repeated before this many times its length
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stretch:
+    """A part of a stream, from `low` to `high`, and the blocks in it of which something was sent."""
+
+    low: Place
+    high: Place
+    starts: list[Start]
+
+
+class LateRows:
+    def __init__(self, location: str, source: Source, ledger: Ledger, streams: Streams, page_rows: int) -> None:
+        self._location = location
+        self._source = source
+        self._ledger = ledger
+        self._streams = streams
+        self._page_rows = page_rows
+
+    def send(self, position: Position) -> None:
+        """Sends what is late or changed, without moving the checkpoint. Raises what `Streams` raises."""
+        table = position.table
+        known = self._ledger.blocks(self._location, table.name)
+        doubtful, rest = _stretches(position, list(known))
+        if self._may_count(table):
+            began = time.monotonic()
+            for stretch in rest:
+                doubtful += self._miscounted(table, stretch, known)
+            self._ledger.note_count(self._location, table.name, time.time(), time.monotonic() - began)
+        for stretch in doubtful:
+            for low, high in self._changed(table, stretch, known):
+                self._streams.send_again(position, low, high)
+
+    def _may_count(self, table: TablePlan) -> bool:
+        counted, seconds = self._ledger.last_count(self._location, table.name)
+        return seconds < _SLOW_COUNT_SECONDS or abs(time.time() - counted) > _COUNT_REST * seconds
+
+    def _miscounted(self, table: TablePlan, stretch: Stretch, known: dict[Start, Fingerprint]) -> Iterator[Stretch]:
+        """The parts of a stretch that do not have as many rows as were sent, each around one block at most."""
+        expected = sum(known[start].count for start in stretch.starts)
+        if self._source.count(table, stretch.low, stretch.high) == expected:
+            return
+        if len(stretch.starts) < 2:
+            yield stretch
+            return
+        middle = len(stretch.starts) // 2
+        cut = _before(stretch.starts[middle])
+        for part in (
+            Stretch(low=stretch.low, high=cut, starts=stretch.starts[:middle]),
+            Stretch(low=cut, high=stretch.high, starts=stretch.starts[middle:]),
+        ):
+            yield from self._miscounted(table, part, known)
+
+    def _changed(
+        self, table: TablePlan, stretch: Stretch, known: dict[Start, Fingerprint]
+    ) -> Iterator[tuple[Place, Place]]:
+        """From where to where the rows of a stretch are not what was sent."""
+        if not stretch.starts:
+            yield stretch.low, stretch.high
+            return
+        found: dict[Start, Fingerprint] = {}
+        tally = Tally()
+        for page in self._source.pages(table, stretch.low, stretch.high, self._page_rows):
+            found |= tally.add(page.values, self._streams.hashes(table, page.rows))
+        self._ledger.forget_blocks(
+            self._location, table.name, [start for start in stretch.starts if start not in found]
+        )
+        if not found:
+            return
+        places = [stretch.low, *(_before(start) for start in list(found)[1:]), stretch.high]
+        differs = [fingerprint != known.get(start) for start, fingerprint in found.items()]
+        yield from _joined(pairwise(places), differs)
+
+
+def _stretches(position: Position, starts: list[Start]) -> tuple[list[Stretch], list[Stretch]]:
+    """The window before the checkpoint, if there is one, and what lies before it and beyond the horizon."""
+    cursor, floor, ahead = position.cursor, position.floor, position.horizon.ahead
+    beyond = [start for start in starts if ahead and start >= block_of(ahead.value)]
+    future = [Stretch(low=ahead, high=None, starts=beyond)] if ahead else []
+    if cursor is None:
+        return [], future
+    value = unpack_cursor(cursor)[0]
+    end: Place = cursor
+    if ahead and block_of(value) >= block_of(ahead.value):
+        end, future = None, []  # the checkpoint itself is beyond the horizon
+    first = block_of(unpack_cursor(floor)[0]) if floor else None
+    starts = [s for s in starts if (first is None or s >= first) and (end is None or s <= block_of(value))]
+    if not position.table.lookback_seconds:
+        return [], [Stretch(low=floor, high=end, starts=starts), *future]
+    begin = window_start(value, position.table.lookback_seconds)
+    if begin == FIRST or (first is not None and first >= begin):
+        return [Stretch(low=floor, high=end, starts=starts)], future
+    older = Stretch(low=floor, high=Before(begin), starts=[s for s in starts if s < begin])
+    window = Stretch(low=Before(begin), high=end, starts=[s for s in starts if s >= begin])
+    return [window], [older, *future]
+
+
+def _before(start: Start) -> Before | None:
+    return None if start == FIRST else Before(start)
+
+
+def _joined(parts: Iterable[tuple[Place, Place]], wanted: Iterable[bool]) -> Iterator[tuple[Place, Place]]:
+    """The wanted parts of a stream, those side by side as one."""
+    for is_wanted, group in groupby(zip(parts, wanted, strict=True), key=lambda each: each[1]):
+        if is_wanted:
+            found = [part for part, _ in group]
+            yield found[0][0], found[-1][1]
