@@ -92,5 +92,27 @@ identity = sa.Table(
     **TABLE_OPTIONS,
 )
 
+# Whose the rows of a stream are. A scope is all rows with the same foreign keys in their key, such as the readings of
+# one node, or the whole table; it belongs to the site that first pushed into it. `shared`: another site has, too.
+scope = sa.Table(
+    "pusher_scope",
+    metadata,
+    sa.Column("table_name", exact(128), primary_key=True),
+    sa.Column("scope", exact(32), primary_key=True),
+    sa.Column("site", exact(100), nullable=False),
+    sa.Column("shared", sa.Boolean, nullable=False),
+    **TABLE_OPTIONS,
+)
+
+# The rows that a site has in the scope of another one. `row_key`: the hash of the row's key.
+row = sa.Table(
+    "pusher_row",
+    metadata,
+    sa.Column("table_name", exact(128), primary_key=True),
+    sa.Column("row_key", exact(32), primary_key=True),
+    sa.Column("site", exact(100), nullable=False),
+    **TABLE_OPTIONS,
+)
+
 # A row to lock where the thing to be locked does not exist yet.
 lock = sa.Table("pusher_lock", metadata, sa.Column("name", exact(255), primary_key=True), **TABLE_OPTIONS)

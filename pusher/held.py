@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
+import msgspec
+
+from pusher.errors import UsageError
 from pusher.ledger import Ledger
+from pusher.wire.batch import unpack_cursor
 
 _HOLD = """
 insert into held (location, table_name, local_key, kind, reason, since, tried) values (?, ?, ?, ?, ?, ?, ?)
@@ -14,6 +19,11 @@ on conflict (location, table_name, local_key)
 do update set kind = excluded.kind, reason = excluded.reason, tried = excluded.tried, retry = 0
 """
 _READ = "select id, location, table_name, local_key, kind, reason, since, tried, retry from held"
+_SELECTED = """
+(?1 is null or id in (select value from json_each(?1)))
+and (?2 is null or location in (select value from json_each(?2)))
+and (?3 is null or table_name = ?3) and (?4 is null or kind = ?4) and (not ?5 or retry)
+"""
 
 
 class Kind(StrEnum):
@@ -47,6 +57,67 @@ class HeldRow:
     tried: str
     retry: bool
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The values of the columns that are the row's identity at the site."""
+        return unpack_cursor(msgspec.json.decode(self.local_key))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Held rows of any location: those that suit whatever is given. `asked`: that somebody wants tried again."""
+
+    ids: tuple[int, ...] | None = None
+    locations: tuple[str, ...] | None = None
+    table: str | None = None
+    kind: Kind | None = None
+    asked: bool = False
+
+    def parameters(self) -> tuple[object, ...]:
+        """In the order of _SELECTED."""
+        ids, locations = (None if each is None else _json(each) for each in (self.ids, self.locations))
+        return ids, locations, self.table, self.kind, self.asked
+
+
+class HeldList:
+    """What is held of all locations, as an operator sees it."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def count(self, selection: Selection) -> int:
+        ((number,),) = self._ledger.read(f"select count(*) from held where {_SELECTED}", *selection.parameters())
+        return int(number)
+
+    def rows(self, selection: Selection, *, limit: int = -1) -> list[HeldRow]:
+        query = f"{_READ} where {_SELECTED} order by id limit ?6"
+        return [_held(row) for row in self._ledger.read(query, *selection.parameters(), limit)]
+
+    def locations(self, selection: Selection) -> list[str]:
+        query = f"select distinct location from held where {_SELECTED} order by location"
+        return [name for (name,) in self._ledger.read(query, *selection.parameters())]
+
+    def check_known(self, ids: Iterable[int], selection: Selection) -> None:
+        """Raises UsageError, naming the numbers under which nothing is held in `selection`."""
+        known = {row.id for row in self.rows(selection)}
+        unknown = [str(each) for each in dict.fromkeys(ids) if each not in known]
+        if unknown:
+            raise UsageError(f"no row is held under the number {', '.join(unknown)}; pusher held list shows all")
+
+    def ask_retry(self, selection: Selection) -> None:
+        """The next run tries these rows again."""
+        with self._ledger.change() as db:
+            db.execute(f"update held set retry = 1 where {_SELECTED}", selection.parameters())
+
+    def give_up(self, ids: Iterable[int]) -> list[HeldRow]:
+        """No longer holds these rows, which it returns. Raises UsageError if one is unknown; then nothing changes."""
+        selection = Selection(ids=tuple(ids))
+        with self._ledger.change() as db:
+            rows = self.rows(selection)
+            self.check_known(selection.ids or (), selection)
+            db.execute(f"delete from held where {_SELECTED}", selection.parameters())
+        return rows
+
 
 class Quarantine:
     """What is held of one location."""
@@ -70,25 +141,25 @@ class Quarantine:
         return [_held(row) for row in self._ledger.read(query, self._location, table, table, limit)]
 
     def due(self, table: str, before: str, limit: int) -> list[HeldRow]:
-        """The rows that somebody wants tried again, that wait for a parent, or were not tried since `before`."""
-        due = "(retry or kind = 'parent' or tried < ?)"
-        query = f"{_READ} where location = ? and table_name = ? and {due} order by retry desc, tried, id limit ?"
+        """The rows that wait for a parent, or were not tried since `before`: those that waited longest first."""
+        due = "(kind = 'parent' or tried < ?)"
+        query = f"{_READ} where location = ? and table_name = ? and {due} order by tried, id limit ?"
         return [_held(row) for row in self._ledger.read(query, self._location, table, before, limit)]
 
-    def ask_retry(self, ids: Iterable[int] | None = None) -> None:
-        """The next run tries these rows again; all of the location if None."""
-        with self._ledger.change() as db:
-            if ids is None:
-                db.execute("update held set retry = 1 where location = ?", (self._location,))
-            else:
-                wanted = [(self._location, each) for each in ids]
-                db.executemany("update held set retry = 1 where location = ? and id = ?", wanted)
+    def asked(self, table: str, after: int, limit: int) -> list[HeldRow]:
+        """The next rows behind number `after` that somebody wants tried again."""
+        query = f"{_READ} where location = ? and table_name = ? and retry and id > ? order by id limit ?"
+        return [_held(row) for row in self._ledger.read(query, self._location, table, after, limit)]
 
     def release(self, table: str, local_keys: Iterable[str]) -> None:
         """No longer holds rows that central has taken since, or that somebody gave up."""
         query = "delete from held where location = ? and table_name = ? and local_key = ?"
         with self._ledger.change() as db:
             db.executemany(query, ((self._location, table, key) for key in local_keys))
+
+
+def _json(values: Iterable[object]) -> str:
+    return msgspec.json.encode(values).decode()
 
 
 def _held(row: tuple[int, str, str, str, str, str, str, str, int]) -> HeldRow:

@@ -59,9 +59,13 @@ def current(engine: Engine) -> dict[str, str | None]:
 
 
 def refuse_unprepared(engine: Engine) -> None:
-    """Raises SchemaMismatch, telling what to do, if central's bookkeeping tables are not there."""
-    if current(engine)["bookkeeping"] is None:
-        raise SchemaMismatch("this database is not prepared for pusher; first: pusher db upgrade --db URL")
+    """Raises SchemaMismatch, telling what to do, if central's bookkeeping tables are not there, or not all of them."""
+    with _connection(engine) as connection:
+        revision = _current(connection)["bookkeeping"]
+        newest = ScriptDirectory.from_config(_config(connection)).as_revision_number("bookkeeping@head")
+    if revision != newest:
+        what = "is not prepared for pusher" if revision is None else "was prepared for an older pusher"
+        raise SchemaMismatch(f"this database {what}; first: pusher db upgrade --db URL")
 
 
 def check(engine: Engine, *, only_bookkeeping: bool = False) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 
 import msgspec
 import sqlalchemy as sa
@@ -23,18 +24,22 @@ def lock(connection: sa.Connection, name: str) -> None:
     table = bookkeeping.lock
     mine = sa.select(table.c.name).where(table.c.name == name).with_for_update()
     if connection.scalar(mine) is None:
-        insert_new(connection, table, {"name": name})
+        insert_new(connection, table, [{"name": name}])
         connection.scalar(mine)
 
 
-def insert_new(connection: sa.Connection, table: sa.Table, values: dict[str, object]) -> None:
-    """Inserts a row unless somebody else did so in the meantime."""
+def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, object]]) -> None:
+    """Inserts rows, but for those that somebody else inserted in the meantime."""
+    if not rows:
+        return
     savepoint = connection.begin_nested()  # not as a context, whose exit would hide a deadlock of MariaDB
     try:
-        connection.execute(sa.insert(table).values(values))
+        connection.execute(sa.insert(table), rows)
         savepoint.commit()
     except sa.exc.IntegrityError:
-        savepoint.rollback()  # it is there, which is what was wanted
+        savepoint.rollback()
+        for row in rows if len(rows) > 1 else ():  # else it is there, which is what was wanted
+            insert_new(connection, table, [row])
 
 
 def instance_of(connection: sa.Connection) -> str:
@@ -42,7 +47,7 @@ def instance_of(connection: sa.Connection) -> str:
     table = bookkeeping.instance
     name = connection.scalar(sa.select(table.c.instance))
     if name is None:
-        insert_new(connection, table, {"id": 1, "instance": uuid.uuid4().hex, "created": utc_now()})
+        insert_new(connection, table, [{"id": 1, "instance": uuid.uuid4().hex, "created": utc_now()}])
         name = connection.scalar(sa.select(table.c.instance).with_for_update())
     return str(name)
 
@@ -59,7 +64,7 @@ def note_contact(connection: sa.Connection, hello: Hello, schema_hash: str) -> N
         "last_contact": now,
     }
     if not connection.execute(sa.update(table).where(table.c.name == hello.site).values(values)).rowcount:
-        insert_new(connection, table, values | {"name": hello.site, "first_contact": now})
+        insert_new(connection, table, [values | {"name": hello.site, "first_contact": now}])
 
 
 def resolved(connection: sa.Connection, site: str) -> int:

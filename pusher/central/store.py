@@ -15,6 +15,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 import pusher
 from models import bookkeeping
+from pusher.central.owners import Ownership
 from pusher.central.pushstatus import write_pushstatus
 from pusher.central.refusals import Fault, fault_of, reason_of
 from pusher.central.resolve import Resolution
@@ -185,27 +186,25 @@ class Store:
             sequence=batch.sequence,
             rows=len(rows),
             stored=len(rows) - len(refused),
-            refused=[Refusal(index=i, reason=reason) for i, reason in sorted(refused.items())],
+            refused=sorted(refused, key=lambda each: each.index),
         )
         _record(connection, batch, table.name, receipt)
         return receipt
 
-    def _write(self, target: Target, batch: Batch, rows: RowSet) -> dict[int, str]:
+    def _write(self, target: Target, batch: Batch, rows: RowSet) -> list[Refusal]:
         if batch.origin is not None or not can_upsert(self._dialect, target.table, rows.names, batch.key):
-            lock(target.connection, target.table.name)
-            local_keys = batch.origin if batch.origin is not None else rows.tuples(batch.key)
-            key = () if batch.origin is not None else batch.key
-            resolution = Resolution(target=target, site=batch.site, rows=rows, local_keys=local_keys, key=key).run()
-            same = "another row of this site has its key"
-            conflicts = {
-                each.index: same if each.owner == batch.site else f"belongs to site {each.owner}"
-                for each in resolution.conflicts
-            }
-            return conflicts | resolution.refused
+            return _resolve(target, batch, rows)
         bound, refused = target.parameters(rows)
         storable = [i for i in range(len(rows)) if i not in refused]
-        faults = target.upsert(rows.names, batch.key, [bound[i] for i in storable])
-        return refused | {storable[position]: reason for position, reason in faults.items()}
+        refusals = [Refusal(index=i, reason=reason) for i, reason in refused.items()]
+        if refused:
+            rows, bound = rows.take(storable), [bound[i] for i in storable]
+        owned = Ownership(target=target, site=batch.site, key=batch.key, rows=rows, bound=bound)
+        mine = [place for place in range(len(rows)) if place not in owned.foreign and place not in owned.same]
+        faults = target.upsert(rows.names, batch.key, bound if len(mine) == len(bound) else [bound[i] for i in mine])
+        owned.note(place for at, place in enumerate(mine) if at not in faults)
+        refusals += [Refusal(index=storable[mine[at]], reason=reason) for at, reason in faults.items()]
+        return refusals + [_conflict(storable[place], owner) for place, owner in owned.foreign.items()]
 
     def _target(self, connection: sa.Connection, table: Table) -> Target:
         return Target(connection=connection, dialect=self._dialect, table=table)
@@ -322,6 +321,26 @@ def _record(connection: sa.Connection, batch: Batch, table: str, receipt: Receip
     if not connection.execute(sa.update(marks).where(*mine).values(**values, rows_total=total)).rowcount:
         first = values | {"site": batch.site, "table_name": table, "rows_total": receipt.stored}
         connection.execute(sa.insert(marks).values(first))
+
+
+def _resolve(target: Target, batch: Batch, rows: RowSet) -> list[Refusal]:
+    """Stores the rows of a stream one by one, as those of an entity."""
+    lock(target.connection, target.table.name)
+    local_keys = batch.origin if batch.origin is not None else rows.tuples(batch.key)
+    key = () if batch.origin is not None else batch.key
+    resolution = Resolution(target=target, site=batch.site, rows=rows, local_keys=local_keys, key=key).run()
+    same = "another row of this site has its key"
+    conflicts = [
+        Refusal(index=each.index, reason=same, owner=batch.site)
+        if each.owner == batch.site
+        else _conflict(each.index, each.owner)
+        for each in resolution.conflicts
+    ]
+    return conflicts + [Refusal(index=i, reason=reason) for i, reason in resolution.refused.items()]
+
+
+def _conflict(index: int, owner: str | None) -> Refusal:
+    return Refusal(index=index, reason=f"its key is that of a row of site {owner}, which is another", owner=owner)
 
 
 def _fingerprint_text(batch: Batch) -> str:

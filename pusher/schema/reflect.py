@@ -98,7 +98,7 @@ def _reflect_tables(connection: Connection) -> tuple[Table, ...]:
         tables.append(
             Table(
                 name=place[1],
-                columns=_reflect_columns(connection, columns[place], primary_key, references),
+                columns=_reflect_columns(connection, place[1], columns[place], primary_key, references),
                 primary_key=primary_key,
                 uniques=_uniques(uniques.get(place, []), indexes.get(place, []), primary_key),
                 references=references,
@@ -150,14 +150,22 @@ def _indexes(indexes: Any, primary_key: tuple[str, ...]) -> tuple[tuple[str, ...
     return tuple(sorted(found | ({primary_key} if primary_key else set())))
 
 
+_SQLITE_TYPE = sa.text("select type from pragma_table_info(:table) where name = :column")
+
+
 def _reflect_columns(
     connection: Connection,
+    table: str,
     columns: list[ReflectedColumn],
     primary_key: tuple[str, ...],
     references: tuple[Reference, ...],
 ) -> tuple[Column, ...]:
     referring = {name for reference in references for name in reference.columns}
     own_key = None if len(primary_key) != 1 or primary_key[0] in referring else primary_key[0]
+    if own_key and connection.dialect.name == "sqlite":
+        # Only this very word makes it an alias of the rowid, and SQLAlchemy takes INT for the same type.
+        declared = connection.execute(_SQLITE_TYPE, {"table": table, "column": own_key}).scalar()
+        own_key = own_key if str(declared).upper() == "INTEGER" else None
     return tuple(
         _reflect_column(
             connection, column, in_key=column["name"] in primary_key, numbered_key=column["name"] == own_key
@@ -182,7 +190,7 @@ def _reflect_column(connection: Connection, column: ReflectedColumn, *, in_key: 
         precision=getattr(type_, "precision", None) if kind is Kind.DECIMAL else None,
         scale=_scale(type_, kind, connection.dialect.name),
         padded=isinstance(type_, types.CHAR | types.BINARY) and connection.dialect.name != "sqlite",
-        numbered=_is_numbered(column, declared, connection.dialect.name, numbered_key),
+        numbered=_is_numbered(column, connection.dialect.name, numbered_key),
         generated="computed" in column,
         has_default=column.get("default") is not None,
     )
@@ -238,9 +246,9 @@ def _quoted(member: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _is_numbered(column: Mapping[str, Any], declared: str, dialect: str, numbered_key: bool) -> bool:
+def _is_numbered(column: Mapping[str, Any], dialect: str, numbered_key: bool) -> bool:
     if dialect == "sqlite":
-        return numbered_key and declared == "INTEGER"  # an alias of the rowid
+        return numbered_key
     if dialect == "postgresql":
         return bool(column.get("identity")) or "nextval(" in str(column.get("default") or "")
     return column.get("autoincrement") is True

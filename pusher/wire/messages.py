@@ -34,7 +34,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     """`instance` names this central database: another one knows none of the ids handed out before.
     `tables` is None if the site has them already. `resolved`: how many Resolve messages of the site were answered;
-    fewer than the site counts if central was restored from a backup."""
+    fewer than the site counts if central was restored from a backup. `emptied`: the tables that hold no row at all,
+    though rows of this site arrived there."""
 
     protocol: int
     version: str
@@ -45,6 +46,7 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     tables: tuple[Table, ...] | None
     checkpoints: dict[str, Checkpoint]
     resolved: int = 0
+    emptied: tuple[str, ...] = ()
 
 
 class Resolve(msgspec.Struct, frozen=True, kw_only=True):

@@ -307,7 +307,7 @@ def test_two_rows_of_a_stream_with_one_key_that_the_operator_named(new_database:
         assert dict(north.held()["event"]) == {"[2]": "another row of this site has its key"}
         south.run("insert into event values (1, '2026-01-04', 7, 'of south')")
         south.push(workshop.store)
-        assert dict(south.held()["event"]) == {"[1]": "belongs to site north"}
+        assert dict(south.held()["event"]) == {"[1]": "its key is that of a row of site north, which is another"}
         assert sorted(workshop.central.rows("select code, words from event")) == [(7, "first"), (8, "other")]
 
 

@@ -13,8 +13,8 @@ from threading import Timer
 import pytest
 
 from pusher import ledger as module
-from pusher.errors import ConfigError, PusherError
-from pusher.held import Fault, Kind, Quarantine
+from pusher.errors import ConfigError, PusherError, UsageError
+from pusher.held import Fault, HeldList, Kind, Quarantine, Selection
 from pusher.ledger import Checkpoint, Ledger
 from pusher.wire.blocks import Start
 from pusher.wire.fingerprint import Fingerprint
@@ -48,6 +48,10 @@ insert into held (location, table_name, local_key, reason, since)
 values ('central', 'Reading', '[1]', 'too long', 'monday');
 pragma user_version = 1;
 """
+
+
+def _fault(number: int, kind: Kind = Kind.REFUSED) -> Fault:
+    return Fault(local_key=f"[{number}]", reason="", kind=kind)
 
 
 @pytest.fixture
@@ -140,23 +144,40 @@ def test_a_row_is_held_once_with_the_newest_reason_until_it_is_released(ledger: 
     assert held.rows() == [other]
 
 
-def test_a_held_row_is_due_when_it_is_asked_for_waits_for_a_parent_or_has_waited_long(ledger: Ledger) -> None:
+def test_a_held_row_is_due_when_it_waits_for_a_parent_or_has_waited_long(ledger: Ledger) -> None:
     held = Quarantine(ledger, "central")
     kinds = (Kind.REFUSED, Kind.PARENT, Kind.REFUSED)
-    faults = [Fault(local_key=f"[{number}]", reason="", kind=kind) for number, kind in enumerate(kinds)]
-    held.hold("Reading", faults, "2026-01-02")
+    held.hold("Reading", [_fault(number, kind) for number, kind in enumerate(kinds)], "2026-01-02")
+    assert [row.key for row in held.due("Reading", "2026-01-01", 10)] == [(1,)]
+    assert [row.key for row in held.due("Reading", "2026-01-03", 10)] == [(0,), (1,), (2,)]
 
-    def due(before: str) -> list[str]:
-        return [row.local_key for row in held.due("Reading", before, 10)]
 
-    assert due("2026-01-01") == ["[1]"]
-    assert due("2026-01-03") == ["[0]", "[1]", "[2]"]
-    held.ask_retry([held.rows()[2].id])
-    assert due("2026-01-01") == ["[2]", "[1]"]
-    held.hold("Reading", faults, "2026-01-02")
-    assert due("2026-01-01") == ["[1]"]
-    held.ask_retry()
-    assert due("2026-01-01") == ["[0]", "[1]", "[2]"]
+def test_a_row_is_asked_for_until_it_is_held_anew(ledger: Ledger) -> None:
+    held, everything = Quarantine(ledger, "central"), HeldList(ledger)
+    held.hold("Reading", [_fault(number) for number in range(3)], "2026-01-02")
+    Quarantine(ledger, "lab").hold("Reading", [_fault(0)], "2026-01-02")
+    last = held.rows()[2]
+    everything.ask_retry(Selection(ids=(last.id,)))
+    assert [row.key for row in held.asked("Reading", 0, 10)] == [(2,)]
+    everything.ask_retry(Selection(locations=("central",), table="Reading"))
+    assert [row.key for row in held.asked("Reading", 0, 2)] == [(0,), (1,)]
+    assert [row.key for row in held.asked("Reading", held.rows()[1].id, 2)] == [(2,)]
+    assert everything.count(Selection(asked=True)) == 3
+    held.hold("Reading", [_fault(2)], "2026-01-03")
+    assert everything.rows(Selection(ids=(last.id,)))[0].retry is False
+    assert everything.locations(Selection(asked=True)) == ["central"]
+
+
+def test_rows_are_given_up_all_or_none(ledger: Ledger) -> None:
+    everything = HeldList(ledger)
+    Quarantine(ledger, "central").hold("Reading", [_fault(0), _fault(1)], "2026-01-02")
+    Quarantine(ledger, "lab").hold("Reading", [_fault(0)], "2026-01-02")
+    first, second, third = everything.rows(Selection())
+    with pytest.raises(UsageError, match="number 77, 78;"):
+        everything.give_up([first.id, 77, 78])
+    assert everything.rows(Selection()) == [first, second, third]
+    assert everything.give_up([first.id, third.id]) == [first, third]
+    assert everything.rows(Selection()) == [second]
 
 
 def test_a_ledger_of_the_first_version_is_taken_over(tmp_path: Path) -> None:

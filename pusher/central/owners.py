@@ -1,0 +1,154 @@
+"""Whose the rows of a stream are that are known by their key: what another site has written is not overwritten.
+
+To note an owner for each row would cost as much as to store it. So rows belong by scope: all that have the same
+foreign keys in their key, such as the readings of one node, are of the site that first pushed one of them; without a
+foreign key in its key, the whole table is one scope. Only what a site has in the scope of another is noted row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+
+from models import bookkeeping
+from pusher.central.rows import Key, Target
+from pusher.central.sites import insert_new
+from pusher.wire.fingerprint import row_hashes
+from pusher.wire.tables import RowSet
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    site: str
+    shared: bool
+
+
+@dataclass(kw_only=True)
+class Ownership:
+    """The rows of one batch, sorted by whose they are; call it within the batch's transaction.
+
+    `foreign`: the owner of each row that another site has otherwise. `same`: rows that another site has just like
+    this. All others are this site's to write, and `note` has to be told which of them were stored.
+    """
+
+    target: Target
+    site: str
+    key: tuple[str, ...]
+    rows: RowSet
+    bound: Sequence[Key]
+
+    foreign: dict[int, str] = field(default_factory=dict, init=False)
+    same: set[int] = field(default_factory=set, init=False)
+
+    def __post_init__(self) -> None:
+        self._table = self.target.table.name
+        self._guests: dict[int, tuple[str, str]] = {}  # new rows in the scope of another site: hash of the key, scope
+        scopes = self._scopes()
+        self._homes = self._claimed(set(scopes))
+        doubtful = [
+            i for i, scope in enumerate(scopes) if self._homes[scope].shared or self._homes[scope].site != self.site
+        ]
+        if doubtful:
+            self._sort(doubtful, scopes)
+
+    def note(self, stored: Iterable[int]) -> None:
+        """Notes as this site's those of the stored rows that lie in the scope of another one."""
+        guests = dict(self._guests[i] for i in stored if i in self._guests)
+        if not guests:
+            return
+        rows, scopes = bookkeeping.row, bookkeeping.scope
+        place = {"table_name": self._table, "site": self.site}
+        self.target.connection.execute(sa.insert(rows), [place | {"row_key": key} for key in guests])
+        for chunk in _chunks(sorted(set(guests.values()))):
+            mine = (scopes.c.table_name == self._table, scopes.c.scope.in_(chunk))
+            self.target.connection.execute(sa.update(scopes).where(*mine).values(shared=True))
+
+    def _scopes(self) -> list[str]:
+        """The scope of each row."""
+        referring = {name for reference in self.target.table.references for name in reference.columns}
+        names = tuple(name for name in self.key if name in referring)
+        if not names:
+            return [""] * len(self.rows)
+        keys = self.rows.tuples(names)
+        distinct = list(set(keys))
+        hashes = row_hashes(self.target.columns(names), RowSet.of(names, distinct))
+        known = {key: digest.hex() for key, digest in zip(distinct, hashes, strict=True)}
+        return [known[key] for key in keys]
+
+    def _claimed(self, scopes: set[str]) -> dict[str, Scope]:
+        """Whose the scopes are; what was nobody's is this site's from now on. They stay locked with the transaction."""
+        homes = self._read(scopes)
+        unclaimed = sorted(scopes - homes.keys())
+        mine: dict[str, object] = {"table_name": self._table, "site": self.site, "shared": False}
+        insert_new(self.target.connection, bookkeeping.scope, [mine | {"scope": scope} for scope in unclaimed])
+        return homes | self._read(set(unclaimed))
+
+    def _read(self, scopes: set[str]) -> dict[str, Scope]:
+        table = bookkeeping.scope
+        found = {}
+        for chunk in _chunks(sorted(scopes)):
+            query = sa.select(table.c.scope, table.c.site, table.c.shared).where(
+                table.c.table_name == self._table, table.c.scope.in_(chunk)
+            )
+            for scope, site, shared in self.target.connection.execute(query.with_for_update()):
+                found[scope] = Scope(site=site, shared=shared)
+        return found
+
+    def _sort(self, doubtful: list[int], scopes: list[str]) -> None:
+        part = self.rows.take(doubtful)
+        keys = RowSet(names=self.key, columns=[part.column(name) for name in self.key])
+        columns = self.target.columns(self.key)
+        hashed = {i: each.hex() for i, each in zip(doubtful, row_hashes(columns, keys), strict=True)}
+        owners = self._owners(set(hashed.values()))
+        in_question = {}
+        for i in doubtful:
+            home = self._homes[scopes[i]].site
+            owner = owners.get(hashed[i], home)
+            if owner != self.site:
+                in_question[i] = owner
+                if hashed[i] not in owners:
+                    self._guests[i] = hashed[i], scopes[i]
+        there = self._there(list(in_question))
+        own = dict(zip(in_question, self._hashes(self.rows.take(list(in_question))), strict=True))
+        for i, owner in in_question.items():
+            if hashed[i] not in there:
+                if i not in self._guests:  # the owner's row has been deleted at central since
+                    self.foreign[i] = owner
+            elif there[hashed[i]] == own[i]:
+                self.same.add(i)
+            else:
+                self.foreign[i] = owner
+        for i in self.same | self.foreign.keys():
+            self._guests.pop(i, None)
+
+    def _owners(self, keys: set[str]) -> dict[str, str]:
+        """To whom single rows belong, by the hash of their key."""
+        table = bookkeeping.row
+        found: dict[str, str] = {}
+        for chunk in _chunks(sorted(keys)):
+            query = sa.select(table.c.row_key, table.c.site).where(
+                table.c.table_name == self._table, table.c.row_key.in_(chunk)
+            )
+            for key, site in self.target.connection.execute(query):
+                found[key] = site
+        return found
+
+    def _there(self, indexes: list[int]) -> dict[str, bytes]:
+        """The rows that central has with the keys of these: hash of the key → hash of the row."""
+        places = [self.rows.names.index(name) for name in self.key]
+        bound = [tuple(self.bound[i][place] for place in places) for i in indexes]
+        existing = self.target.find(self.rows.names, self.key, bound)
+        keys = RowSet(names=self.key, columns=[existing.column(name) for name in self.key])
+        key_hashes = row_hashes(self.target.columns(self.key), keys)
+        return {key.hex(): row for key, row in zip(key_hashes, self._hashes(existing), strict=True)}
+
+    def _hashes(self, rows: RowSet) -> list[bytes]:
+        return row_hashes(self.target.columns(rows.names), rows)
+
+
+def _chunks(items: list[str]) -> Iterable[list[str]]:
+    return (items[at : at + _CHUNK] for at in range(0, len(items), _CHUNK))
