@@ -80,15 +80,16 @@ def chosen(settings: Settings, names: Sequence[str]) -> list[Location]:
     return locations
 
 
-def cycle(path: Path, names: Sequence[str], progress: Progress) -> list[Outcome]:
+def cycle(path: Path, names: Sequence[str], progress: Progress, *, force: bool = False) -> list[Outcome]:
     """Reads the configuration afresh and runs every location once, side by side: one that is down holds up none.
 
-    Raises ConfigError or UsageError; what befalls a location is in its outcome.
+    `force`: also where a side is suddenly empty. Raises ConfigError or UsageError; what befalls a location is in its
+    outcome.
     """
     settings = load(path)
     locations = chosen(settings, names)
     with ThreadPoolExecutor(max_workers=len(locations), thread_name_prefix="location") as pool:
-        return list(pool.map(lambda location: _run(settings, location, progress), locations))
+        return list(pool.map(lambda location: _run(settings, location, progress, force=force), locations))
 
 
 def _unheeded(_: Traffic) -> None:
@@ -96,12 +97,17 @@ def _unheeded(_: Traffic) -> None:
 
 
 def _run(
-    settings: Settings, location: Location, progress: Progress, reached: Callable[[Traffic], None] = _unheeded
+    settings: Settings,
+    location: Location,
+    progress: Progress,
+    reached: Callable[[Traffic], None] = _unheeded,
+    *,
+    force: bool = False,
 ) -> Outcome:
     """`reached` is told of central once there is a way to it."""
     started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     with Ledger(settings.general.state) as ledger:
-        outcome = _attempt(settings, location, ledger, progress, reached)
+        outcome = _attempt(settings, location, ledger, progress, reached, force)
         ledger.note_run(location.name, started, outcome.seconds, msgspec.json.encode(outcome), outcome.exit_code)
     level = logging.INFO if outcome.exit_code == 0 else logging.WARNING
     log.log(
@@ -120,14 +126,19 @@ def _run(
 
 
 def _attempt(
-    settings: Settings, location: Location, ledger: Ledger, progress: Progress, reached: Callable[[Traffic], None]
+    settings: Settings,
+    location: Location,
+    ledger: Ledger,
+    progress: Progress,
+    reached: Callable[[Traffic], None],
+    force: bool,
 ) -> Outcome:
     """What came of the job, or why there was no way to either side."""
     began = time.monotonic()
     try:
         with open_source(settings) as source, reach(location) as central:
             reached(central)
-            outcome = PushJob(settings, location, source, central, ledger).run(progress)
+            outcome = PushJob(settings, location, source, central, ledger, force=force).run(progress)
             outcome.bytes_sent, outcome.bytes_received = central.bytes_sent, central.bytes_received
             return outcome
     except PusherError as error:
@@ -193,9 +204,9 @@ class _UntilStopped:
             raise PusherError("stopped by a signal; the next run goes on from here")
 
 
-def run_once(path: Path, names: Sequence[str], progress: Progress) -> list[Outcome]:
+def run_once(path: Path, names: Sequence[str], progress: Progress, *, force: bool = False) -> list[Outcome]:
     """One cycle, which a signal ends early. Raises what `cycle` raises."""
-    return cycle(path, names, _UntilStopped(progress, _Signals(PusherError.exit_code)))
+    return cycle(path, names, _UntilStopped(progress, _Signals(PusherError.exit_code)), force=force)
 
 
 def run_forever(path: Path, names: Sequence[str], progress: Progress, ended: Callable[[list[Outcome]], None]) -> None:

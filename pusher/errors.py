@@ -10,6 +10,7 @@
     ├── AlreadyRunning               4   another instance uses the same state folder
     ├── SchemaMismatch               1   a table cannot be pushed as the two schemas stand
     ├── MappingConflict              1   rows that must agree on both sides do not
+    ├── SuddenlyEmpty                1   a side holds nothing any more where it held rows
     ├── SequenceConflict             1   central is not where this site believes it to be
     └── ProtocolError                1   a message that cannot be understood
 
@@ -71,6 +72,10 @@ class SchemaMismatch(PusherError):
 
 
 class MappingConflict(PusherError):
+    pass
+
+
+class SuddenlyEmpty(PusherError):
     pass
 
 

@@ -11,7 +11,7 @@ class TableOutcome:
     """One table in one run.
 
     `late`: rows among those sent that came behind the checkpoint, or changed there, with their neighbours. `held`:
-    rows in quarantine at its end. `created_here`: rows that came down from central. `pending`: rows that still wait
+    rows in quarantine at its end; `gone`: rows held before that the site no longer has. `created_here`: rows that came down from central. `pending`: rows that still wait
     at the site, None if not counted.
     """
 
@@ -24,6 +24,7 @@ class TableOutcome:
     updated: int = 0
     created_here: int = 0
     held: int = 0
+    gone: int = 0
     pending: int | None = None
     upto: str | None = None
     stopped: str | None = None

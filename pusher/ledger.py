@@ -81,6 +81,7 @@ _WRITE_FLOOR = "update checkpoint set floor = ? where location = ? and table_nam
 _READ_BLOCKS = """
 select start, rows, total from block where location = ? and table_name = ? and (? is null or start = ?) order by start
 """
+_FORGET_CURSOR = "update checkpoint set cursor = null where location = ? and table_name = ?"
 _FORGET_BLOCK = "delete from block where location = ? and table_name = ? and start = ?"
 _FORGET_LATER_BLOCKS = "delete from block where location = ? and table_name = ? and sequence > ?"
 _FORGET_BLOCKS_BEHIND = "delete from block where location = ? and table_name = ? and (? is null or start > ?)"
@@ -279,6 +280,14 @@ class Ledger:
             self._db.execute("update location set epoch = ?, marker = null where name = ?", (epoch, location))
         return epoch
 
+    def forget_rows(self, location: str, tables: Iterable[str]) -> None:
+        """Forgets what was sent of these tables, but not under which number the next batch goes."""
+        with self.change():
+            for table in tables:
+                self._db.execute(_FORGET_CURSOR, (location, table))
+                for what in ("block", "identity", "entity"):
+                    self._db.execute(f"delete from {what} where location = ? and table_name = ?", (location, table))
+
     # --- the blocks of streams
 
     def blocks(self, location: str, table: str, start: Start = None) -> dict[Start, Fingerprint]:
@@ -307,6 +316,10 @@ class Ledger:
         """Local key → (central key, hash of the row as it was sent), keys as JSON arrays."""
         rows = self.read(_READ_IDENTITIES, location, table)
         return {local_key: (central_key, row_hash) for local_key, central_key, row_hash in rows}
+
+    def knows(self, location: str, table: str) -> bool:
+        """Whether an id of any row of a table was learnt."""
+        return bool(self.read("select 1 from identity where location = ? and table_name = ? limit 1", location, table))
 
     def note_identities(
         self, location: str, table: str, noted: Iterable[tuple[str, str, str]], resolved: int = 0

@@ -72,9 +72,9 @@ class Site(Database):
     def set_lastupdate(self, text: str | None) -> None:
         write_lastupdate(self.config, "central", text)
 
-    def push(self, central: Central) -> Outcome:
+    def push(self, central: Central, *, force: bool = False) -> Outcome:
         """One cycle, whatever comes of it."""
-        with self._job(central) as job:
+        with self._job(central, force=force) as job:
             return job.run(NoProgress())
 
     def push_all(self, central: Central) -> Outcome:
@@ -99,10 +99,10 @@ class Site(Database):
         return found
 
     @contextmanager
-    def _job(self, central: Central) -> Iterator[PushJob]:
+    def _job(self, central: Central, *, force: bool = False) -> Iterator[PushJob]:
         settings = load(self.config)
         with Ledger(settings.general.state) as ledger:
-            yield PushJob(settings, settings.locations[0], Source(self.engine), central, ledger)
+            yield PushJob(settings, settings.locations[0], Source(self.engine), central, ledger, force=force)
 
 
 class Workshop:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import sqlalchemy as sa
 
 from models import bookkeeping
 from pusher.errors import ProtocolError
+from pusher.schema.reading import raw_table
 from pusher.wire.messages import Checkpoint, Hello
+from pusher.wire.tables import Table
 
 
 def utc_now() -> dt.datetime:
@@ -106,3 +108,21 @@ def last_sequence(connection: sa.Connection, site: str, epoch: str, table: str) 
     ledger = bookkeeping.batch
     mine = (ledger.c.site == site, ledger.c.epoch == epoch, ledger.c.table_name == table)
     return connection.scalar(sa.select(sa.func.max(ledger.c.sequence)).where(*mine)) or 0
+
+
+def emptied(connection: sa.Connection, site: str, tables: Iterable[Table]) -> tuple[str, ...]:
+    """The tables that hold no row, though rows of `site` arrived there."""
+    named = list(tables)
+    if not named:
+        return ()
+    columns = [sa.exists(sa.select(sa.literal(1)).select_from(raw_table(table))) for table in named]
+    found = connection.execute(sa.select(*columns)).one()
+    empty = [table.name for table, holds in zip(named, found, strict=True) if not holds]
+    marks, map_ = bookkeeping.checkpoint, bookkeeping.identity
+    arrived = set(connection.scalars(sa.select(marks.c.table_name).where(marks.c.site == site, marks.c.rows_total > 0)))
+    return tuple(
+        name
+        for name in empty
+        if name in arrived
+        or connection.scalar(sa.select(map_.c.site).where(map_.c.site == site, map_.c.table_name == name).limit(1))
+    )

@@ -23,6 +23,7 @@ from pusher.central.rows import Target, can_upsert
 from pusher.central.sites import (
     checkpoints,
     count_resolve,
+    emptied,
     instance_of,
     last_sequence,
     lock,
@@ -101,6 +102,7 @@ class Store:
                 tables=None if hello.schema_hash == hash_ else schema.tables,
                 checkpoints=checkpoints(connection, hello.site, hello.epoch),
                 resolved=resolved(connection, hello.site),
+                emptied=emptied(connection, hello.site, schema.tables),
             )
 
         return self._transaction(run)

@@ -104,15 +104,19 @@ def run(
     locations: Locations = None,
     once: Annotated[bool, typer.Option("--once", help="One cycle, then end.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent; send nothing.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="With --once: go on where a side is suddenly empty.")] = False,
     json: Json = False,
 ) -> None:
     """Push: a cycle now and one every `synctime` minutes, or one with --once. Ends 0 if all arrived."""
     from pusher import log
     from pusher.config import load
     from pusher.daemon import chosen, only_instance, run_forever, run_once
+    from pusher.errors import UsageError
 
     path = of(context).config_path()
     names = locations or []
+    if force and not once:
+        raise UsageError("--force is for one cycle; add --once")
     if dry_run:
         _show_pending(path, names, json)
         return
@@ -123,7 +127,7 @@ def run(
             log.configure(verbose=of(context).verbose)
             run_forever(path, names, progress, lambda outcomes: print_json(outcomes) if json else None)
             return
-        outcomes = run_once(path, names, progress)
+        outcomes = run_once(path, names, progress, force=force)
     if json:
         print_json(outcomes)
     else:

@@ -38,7 +38,9 @@ def find_again(source: Source, table: TablePlan, keys: Sequence[Key]) -> RowSet:
 
 
 def _spelt(kinds: Sequence[Kind], key: Key) -> Iterator[Key]:
-    return product(*(_spellings(value) if kind in _MOMENTS else (value,) for kind, value in zip(kinds, key, strict=True)))
+    return product(
+        *(_spellings(value) if kind in _MOMENTS else (value,) for kind, value in zip(kinds, key, strict=True))
+    )
 
 
 def _spellings(value: Any) -> tuple[Any, ...]:

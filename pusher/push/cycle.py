@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 
-import msgspec
-
 from pusher.config import Settings
 from pusher.errors import MappingConflict, SchemaMismatch
-from pusher.held import Quarantine
+from pusher.held import HeldRow, Quarantine
 from pusher.job import Outcome, Progress
 from pusher.ledger import Ledger
+from pusher.push.again import find_again
 from pusher.push.downward import Downward
 from pusher.push.identity import IdentityMap, local_key
 from pusher.push.late import LateRows
@@ -20,10 +19,9 @@ from pusher.push.streams import Position, Streams
 from pusher.schema.guess import Role
 from pusher.schema.plan import Plan, TablePlan
 from pusher.transport.central import Central
-from pusher.wire.batch import unpack_cursor
 
 _RETRY_EVERY = dt.timedelta(days=1)
-_RETRIES = 1000  # held rows of one table in one cycle
+_RETRIES = 1000  # held rows of one table at once
 
 
 class Cycle:
@@ -111,33 +109,46 @@ class Cycle:
             self._late.send(position)
 
     def _retry_held(self, table: TablePlan) -> None:
-        """Tries held rows again that somebody asked for, that wait for a parent, or that waited for a day."""
+        """Tries held rows again: all that somebody asked for, and some that wait for a parent or waited for a day."""
         if table.name not in self._held_before:
             return
+        tried: set[int] = set()
+        while asked := self._quarantine.asked(table.name, max(tried, default=0), _RETRIES):
+            self._try_again(table, asked)
+            tried.update(row.id for row in asked)
         yesterday = (dt.datetime.now(dt.UTC) - _RETRY_EVERY).isoformat(timespec="seconds")
         due = self._quarantine.due(table.name, yesterday, _RETRIES)
-        keys = [unpack_cursor(msgspec.json.decode(row.local_key)) for row in due]
-        if not keys:
-            return
+        if left := [row for row in due if row.id not in tried]:
+            self._try_again(table, left)
+
+    def _try_again(self, table: TablePlan, held: list[HeldRow]) -> None:
+        width = len(table.identity)
+        sought = {row.local_key: row.key for row in held if len(row.key) == width}  # the operator may name another key
+        rows = find_again(self._source, table, list(sought.values()))
+        there = {local_key(table, rows, i) for i in range(len(rows))}
         if table.role is Role.STREAM:
-            rows = self._source.by_key(table, table.identity, keys)
             self._streams.send_rows(self._positions[table.name], rows)
         else:
-            rows = self._identities.send_again(table, keys)
-        there = {local_key(table, rows, i) for i in range(len(rows))}
-        gone = [row.local_key for row in due if row.local_key not in there]
+            self._identities.send_again(table, [sought[key] for key in there if key in sought])
+            self._hold(table)
+        # A key with a NULL in it finds no row, though there may be one.
+        gone = [key for key, values in sought.items() if key not in there and None not in values]
         if gone:
-            note = f"{len(gone)} held rows are no longer in the site's database, and are held no longer"
-            self._outcome.table(table.name, table.role).notes.append(note)
             self._quarantine.release(table.name, gone)
+            entry = self._outcome.table(table.name, table.role)
+            entry.gone += len(gone)
+            note = "held rows are no longer in the site's database, and are held no longer"
+            entry.notes = [each for each in entry.notes if not each.endswith(note)] + [f"{entry.gone} {note}"]
 
     def _keep_held(self) -> None:
-        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         for table in self._plan.working:
-            held = self._identities.take_held(table.name)
-            if held:
-                self._quarantine.hold(table.name, held, now)
+            self._hold(table)
         counts = self._quarantine.counts()
         for table in self._plan.tables:
             if table.name in counts:
                 self._outcome.table(table.name, table.role).held = counts[table.name]
+
+    def _hold(self, table: TablePlan) -> None:
+        held = self._identities.take_held(table.name)
+        if held:
+            self._quarantine.hold(table.name, held, dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))

@@ -16,9 +16,10 @@ from pusher.errors import PusherError
 from pusher.job import Outcome, Progress
 from pusher.ledger import Checkpoint, Ledger, LocationState
 from pusher.push.cycle import Cycle
+from pusher.push.emptiness import emptied_here, refuse_emptied_central, refuse_emptied_site
 from pusher.push.horizon import horizon
 from pusher.push.source import Source
-from pusher.push.start import decide
+from pusher.push.start import Start, decide
 from pusher.push.streams import Position
 from pusher.schema.guess import Role
 from pusher.schema.plan import Plan, make_plan
@@ -45,9 +46,18 @@ class PushJob:
     """Pushes the site's database to one location."""
 
     def __init__(
-        self, settings: Settings, location: Location, source: Source, central: Central, ledger: Ledger
+        self,
+        settings: Settings,
+        location: Location,
+        source: Source,
+        central: Central,
+        ledger: Ledger,
+        *,
+        force: bool = False,
     ) -> None:
+        """`force`: goes on although a side is suddenly empty."""
         self.location = location.name
+        self._force = force
         self._settings = settings
         self._config = location
         self._source = source
@@ -128,7 +138,7 @@ class PushJob:
         With them the moment since which central is known to have all entities, None if there is none.
         """
         streams = [table for table in meeting.plan.working if table.role is Role.STREAM]
-        here = self._ledger.checkpoints(self.location)
+        here = self._accept_emptied_site(meeting.plan)
         start = decide(
             streams,
             here=here,
@@ -138,6 +148,10 @@ class PushJob:
             from_moment=self._source.from_moment,
         )
         outcome.notes += start.notes
+        if not start.start_over and meeting.welcome.emptied:
+            if not self._force:
+                refuse_emptied_central(meeting.plan, meeting.welcome)
+            start = Start(start_over=True)
         if start.start_over:
             self._ledger.start_over(self.location)
         if start.forget_identities:
@@ -162,6 +176,15 @@ class PushJob:
         }
         self._ledger.begin_from(self.location, beginnings, self._config.lastupdate)
         return positions, None if start.forget_identities else self._config.lastupdate
+
+    def _accept_emptied_site(self, plan: Plan) -> dict[str, Checkpoint]:
+        """The checkpoints; where the site is suddenly empty, none any more if that is meant to be so."""
+        here = self._ledger.checkpoints(self.location)
+        emptied = emptied_here(self.location, plan, self._source, self._ledger, here)
+        if not self._force:
+            refuse_emptied_site(emptied)
+        self._ledger.forget_rows(self.location, emptied)
+        return self._ledger.checkpoints(self.location) if emptied else here
 
     def _await_settled(self, positions: Mapping[str, Position], progress: Progress) -> None:
         """Waits, some seconds at most, until no row can come any more that is older than the newest ones."""

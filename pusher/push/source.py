@@ -110,6 +110,11 @@ class Source:
         with reaching(_WHAT), self._engine.connect() as connection:
             return int(connection.scalar(query) or 0)
 
+    def is_empty(self, plan: TablePlan) -> bool:
+        query = sa.select(sa.literal(1)).select_from(raw_table(plan.local)).limit(1)
+        with reaching(_WHAT), self._engine.connect() as connection:
+            return connection.scalar(query) is None
+
     def ends(self, plan: TablePlan) -> tuple[Any, Any] | None:
         """What the cursor column holds in the first and the last row of a stream; None if it has no row."""
         assert plan.cursor is not None
