@@ -11,8 +11,8 @@ class TableOutcome:
     """One table in one run.
 
     `late`: rows among those sent that came behind the checkpoint, or changed there, with their neighbours. `held`:
-    rows in quarantine at its end; `gone`: rows held before that the site no longer has. `created_here`: rows that came down from central. `pending`: rows that still wait
-    at the site, None if not counted.
+    rows in quarantine at its end; `gone`: rows held before that the site no longer has. `created_here`: rows that
+    came down from central. `pending`: rows that still wait at the site, None if not counted.
     """
 
     table: str

@@ -58,13 +58,17 @@ def current(engine: Engine) -> dict[str, str | None]:
         return _current(connection)
 
 
+def is_prepared(engine: Engine) -> bool:
+    """Whether central's bookkeeping tables are those of this version."""
+    with _connection(engine) as connection:
+        newest = ScriptDirectory.from_config(_config(connection)).as_revision_number("bookkeeping@head")
+        return _current(connection)["bookkeeping"] == newest
+
+
 def refuse_unprepared(engine: Engine) -> None:
     """Raises SchemaMismatch, telling what to do, if central's bookkeeping tables are not there, or not all of them."""
-    with _connection(engine) as connection:
-        revision = _current(connection)["bookkeeping"]
-        newest = ScriptDirectory.from_config(_config(connection)).as_revision_number("bookkeeping@head")
-    if revision != newest:
-        what = "is not prepared for pusher" if revision is None else "was prepared for an older pusher"
+    if not is_prepared(engine):
+        what = "is not prepared for pusher" if current(engine)["bookkeeping"] is None else "is of an older pusher"
         raise SchemaMismatch(f"this database {what}; first: pusher db upgrade --db URL")
 
 

@@ -54,9 +54,11 @@ def instance_of(connection: sa.Connection) -> str:
     return str(name)
 
 
-def note_contact(connection: sa.Connection, hello: Hello, schema_hash: str) -> None:
+def note_contact(connection: sa.Connection, hello: Hello, schema_hash: str) -> bool:
+    """Whether it is the first one of this day."""
     now = utc_now()
     table = bookkeeping.site
+    before = connection.scalar(sa.select(table.c.last_contact).where(table.c.name == hello.site))
     values: dict[str, object] = {
         "epoch": hello.epoch,
         "hostname": hello.hostname,
@@ -67,6 +69,14 @@ def note_contact(connection: sa.Connection, hello: Hello, schema_hash: str) -> N
     }
     if not connection.execute(sa.update(table).where(table.c.name == hello.site).values(values)).rowcount:
         insert_new(connection, table, [values | {"name": hello.site, "first_contact": now}])
+    return before is None or before.date() != now.date()
+
+
+def forget_batches(connection: sa.Connection, site: str, days: int) -> None:
+    """Forgets the batches of `site` that are older than so many days; where it stands is noted elsewhere."""
+    table = bookkeeping.batch
+    cutoff = utc_now() - dt.timedelta(days=days)
+    connection.execute(sa.delete(table).where(table.c.site == site, table.c.applied < cutoff))
 
 
 def resolved(connection: sa.Connection, site: str) -> int:

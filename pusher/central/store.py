@@ -24,6 +24,7 @@ from pusher.central.sites import (
     checkpoints,
     count_resolve,
     emptied,
+    forget_batches,
     instance_of,
     last_sequence,
     lock,
@@ -55,6 +56,7 @@ from pusher.wire.tables import RowSet, Schema, Table
 _T = TypeVar("_T")
 _ATTEMPTS = 8
 _SCHEMA_SECONDS = 2.0
+RETENTION_DAYS = 400  # that a batch is remembered: longer than any outage
 _OWN_TABLES = ("pusher_", "alembic_version")
 
 
@@ -62,10 +64,12 @@ class Store:
     """Central over its own database; safe to use from several threads.
 
     Every method raises CentralUnreachable if the database is not to be had just now, ProtocolError on a
-    message that makes no sense, SchemaMismatch on one that does not suit central's tables.
+    message that makes no sense, SchemaMismatch on one that does not suit central's tables. `retention_days`: how
+    long each batch is remembered.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, retention_days: int = RETENTION_DAYS) -> None:
+        self._retention_days = retention_days
         self._engine = writing(engine)
         self._dialect = dialect_name(engine)
         self._schema: Schema | None = None
@@ -91,7 +95,8 @@ class Store:
         hash_ = schema_hash(schema)
 
         def run(connection: sa.Connection) -> Welcome:
-            note_contact(connection, hello, hash_)
+            if note_contact(connection, hello, hash_):
+                forget_batches(connection, hello.site, self._retention_days)
             return Welcome(
                 protocol=PROTOCOL,
                 version=pusher.__version__,

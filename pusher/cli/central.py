@@ -35,13 +35,16 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 6543,
     workers: Annotated[int, typer.Option(help="Processes that serve.", min=1, max=64)] = 1,
+    retention_days: Annotated[
+        int, typer.Option(help="Days that each batch is remembered; longer than any outage.", min=1, max=100_000)
+    ] = 400,
 ) -> None:
     """Run the central service. The default database is made on first start; any other needs `pusher db upgrade`."""
     from pusher import log
     from pusher.rest.server import serve as run
 
     log.configure(verbose=of(context).verbose)
-    run(_url(db), host, port, workers, make=db == _DEFAULT_DB)
+    run(_url(db), host, port, workers, make=db == _DEFAULT_DB, retention_days=retention_days)
 
 
 def token_new(

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pusher.central.store import Store
+from pusher.central.store import RETENTION_DAYS, Store
 from pusher.errors import (
     AccessRefused,
     CentralUnreachable,
@@ -39,8 +39,11 @@ _STATUS: tuple[tuple[type[PusherError], int, str], ...] = (
 _RETRY_SECONDS = "10"
 
 
-def make_app(engine: Engine) -> Starlette:
-    """The service over the database of `engine`, whose tables must be migrated."""
+def make_app(engine: Engine, retention_days: int = RETENTION_DAYS) -> Starlette:
+    """The service over the database of `engine`, whose tables must be migrated.
+
+    `retention_days`: how long it remembers each batch.
+    """
     app = Starlette(
         routes=[*sync.routes, *tables.routes, Route("/live", _live)],
         exception_handlers={
@@ -50,7 +53,7 @@ def make_app(engine: Engine) -> Starlette:
         },
     )
     app.state.engine = engine
-    app.state.store = Store(engine)
+    app.state.store = Store(engine, retention_days)
     return app
 
 

@@ -12,23 +12,25 @@ from sqlalchemy.engine import Engine
 from starlette.applications import Starlette
 from uvicorn.supervisors import Multiprocess
 
-from pusher.central.migrate import current, refuse_unprepared, upgrade
+from pusher.central.migrate import is_prepared, refuse_unprepared, upgrade
 from pusher.errors import UsageError
 from pusher.rest.app import make_app
 from pusher.schema.engine import open_engine
 
 _URL_VARIABLE = "PUSHER_CENTRAL_DB"  # an environment, unlike a command line, is not for everybody to read
+_RETENTION_VARIABLE = "PUSHER_CENTRAL_RETENTION_DAYS"
 _STOP_SECONDS = 10
 
 
-def serve(url: str, host: str, port: int, workers: int, *, make: bool) -> None:
-    """Serves until it is stopped. `make`: create the tables if there are none.
+def serve(url: str, host: str, port: int, workers: int, *, make: bool, retention_days: int) -> None:
+    """Serves until it is stopped. `make`: create the tables if there are none. `retention_days`: see `Store`.
 
     Raises SchemaMismatch if the tables are not as expected, UsageError if the address cannot be had.
     """
     open_central(url, make=make).dispose()
     listening = listen(host, port)
     os.environ[_URL_VARIABLE] = url
+    os.environ[_RETENTION_VARIABLE] = str(retention_days)
     config = uvicorn.Config(
         "pusher.rest.server:app_from_environment",
         factory=True,
@@ -60,14 +62,14 @@ def open_central(url: str, *, make: bool) -> Engine:
     engine = open_engine(url, create=make)
     if not make:
         refuse_unprepared(engine)
-    elif current(engine)["bookkeeping"] is None:
+    elif not is_prepared(engine):
         upgrade(engine)
     return engine
 
 
 def app_from_environment() -> Starlette:
     """What each worker process serves."""
-    return make_app(open_engine(os.environ[_URL_VARIABLE]))
+    return make_app(open_engine(os.environ[_URL_VARIABLE]), int(os.environ[_RETENTION_VARIABLE]))
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -2,83 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import datetime as dt
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import msgspec
 import pytest
 import sqlalchemy as sa
 
-from models import Base, House, Node, Reading, SensorType, bookkeeping
+from models import Base, House, Node, Reading, bookkeeping
 from pusher.central.migrate import upgrade
+from pusher.central.sites import utc_now
 from pusher.central.store import Store
 from pusher.errors import CentralUnreachable, ProtocolError, SchemaMismatch, SequenceConflict
-from pusher.schema.engine import open_engine, opened, writing
+from pusher.schema.engine import open_engine, opened
 from pusher.transport.rest import RestCentral
 from pusher.wire import PROTOCOL
 from pusher.wire.batch import Packed
 from pusher.wire.fingerprint import Fingerprint
 from pusher.wire.messages import Done, EntityRows, Receipt, Resolved
+from tests.contract.conftest import Stage
 from tests.contract.site import NOTE, Site
-from tests.contract.ways import WAYS, Connect
 from tests.servers import DatabaseServer, free_port
-
-# --- the stage ---
-
-_BOOKKEEPING = (bookkeeping.site, bookkeeping.batch, bookkeeping.checkpoint, bookkeeping.identity)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A central database and a way to it."""
-
-    engine: sa.Engine
-    connect: Connect
-
-    def rows(self, query: sa.Executable) -> list[tuple[Any, ...]]:
-        with self.engine.connect() as connection:
-            return [tuple(row) for row in connection.execute(query)]
-
-    def execute(self, *statements: sa.Executable) -> None:
-        with writing(self.engine).begin() as connection:
-            for statement in statements:
-                connection.execute(statement)
-
-    def site(self, name: str) -> Site:
-        return Site(self.connect(name), name)
-
-
-@pytest.fixture(scope="module", params=WAYS, ids=lambda way: f"{way[0].__name__}-{way[1]}")
-def way(
-    request: pytest.FixtureRequest,
-    servers: Callable[[str], DatabaseServer],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Stage]:
-    to_central, dialect = request.param
-    folder = tmp_path_factory.mktemp("central")
-    db = f"sqlite:///{folder / 'central.db'}" if dialect == "sqlite" else servers(dialect).new_database()
-    with opened(db, create=True) as engine, ExitStack() as stack:
-        upgrade(engine)
-        NOTE.create(engine)
-        yield Stage(engine, stack.enter_context(to_central(db)))
-
-
-@pytest.fixture
-def stage(way: Stage) -> Stage:
-    """An empty central that knows two nodes and a type of sensor."""
-    emptied = [*_BOOKKEEPING, NOTE, *reversed(Base.metadata.sorted_tables)]
-    way.execute(*(sa.delete(table) for table in emptied))
-    way.execute(sa.insert(Node).values([{"id": 1}, {"id": 2}]), sa.insert(SensorType).values(id=0, name="Temperature"))
-    return way
-
-
-@pytest.fixture
-def site(stage: Stage) -> Site:
-    return stage.site("north")
-
 
 READINGS = sa.select(Reading.time, Reading.nodeId, Reading.value).order_by(Reading.nodeId, Reading.time)
 RECEIPTS = sa.select(bookkeeping.batch)
@@ -370,6 +316,47 @@ def test_what_the_bookkeeping_cannot_hold_is_refused(dialect: str, servers: Call
         upgrade(engine)
         with pytest.raises(ProtocolError, match="does not take"):
             Site(Store(engine), "north", epoch="e" * 1000).hello()
+
+
+# --- what is kept, and for how long ---
+
+
+def test_the_row_of_another_site_is_told_apart(stage: Stage, site: Site) -> None:
+    other = stage.site("south")
+    other.hello()
+    site.central.push(site.readings(1, 1, 2))
+    assert other.central.push(other.readings(1, 2, 3)).refused == []
+    receipt = other.central.push(other.readings(2, 1, 4, value=7.0))
+    assert (receipt.stored, [(each.index, each.owner) for each in receipt.refused]) == (1, [(0, "north")])
+    assert stage.rows(sa.select(Reading.value).where(Reading.value == 7.0)) == [(7.0,)]
+
+
+def test_a_table_that_lost_all_its_rows_is_told(stage: Stage, site: Site) -> None:
+    site.central.push(site.readings(1, 1, 2))
+    site.central.resolve(site.houses("1 Long Road"))
+    assert site.hello().emptied == ()
+    stage.execute(sa.delete(Reading), sa.delete(House))
+    assert sorted(site.hello().emptied) == ["House", "Reading"]
+    assert stage.site("south").hello().emptied == ()
+
+
+def test_old_batches_are_forgotten_and_the_checkpoint_stays(stage: Stage, site: Site) -> None:
+    site.hello()
+    for sequence in (1, 2):
+        site.central.push(site.readings(sequence, sequence))
+    batch, contact = bookkeeping.batch, bookkeeping.site
+    days = [sa.literal(utc_now() - dt.timedelta(days=days), sa.DateTime) for days in (401, 399)]
+    for sequence, day in enumerate(days, 1):
+        stage.execute(sa.update(batch).where(batch.c.sequence == sequence).values(applied=day))
+    site.hello()
+    assert len(stage.rows(RECEIPTS)) == 2  # once a day is enough
+    stage.execute(sa.update(contact).values(last_contact=days[1]))
+    assert site.hello().checkpoints["Reading"].sequence == 2
+    assert stage.rows(sa.select(batch.c.sequence)) == [(2,)]
+    assert site.central.push(site.readings(2, 2)).sequence == 2
+    with pytest.raises(SequenceConflict):
+        site.central.push(site.readings(1, 1))
+    assert site.central.push(site.readings(3, 3)).sequence == 3
 
 
 # --- central is away ---

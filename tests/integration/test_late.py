@@ -14,6 +14,7 @@ from pusher.wire.batch import Batch
 from pusher.wire.messages import Receipt
 from tests.conftest import DIALECTS, NewDatabase
 from tests.inprocess import Site, Workshop
+from tests.wired import Wired
 
 _NODE = 'CREATE TABLE "node" (id ID, name VARCHAR(20) NOT NULL UNIQUE)'
 _READING = """CREATE TABLE "reading" ("time" MOMENT NOT NULL, node INT NOT NULL, value REAL64,
@@ -28,19 +29,16 @@ def spelt(moment: dt.datetime) -> str:
     return moment.isoformat(" ", "microseconds")
 
 
-class Counting:
-    """Central, and how many batches came to it."""
+class Counting(Wired):
+    """Central, and the batches that came to it."""
 
     def __init__(self, central: Central) -> None:
-        self._central = central
+        super().__init__(central)
         self.batches: list[Batch] = []
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._central, name)
 
     def push(self, batch: Batch) -> Receipt:
         self.batches.append(batch)
-        return self._central.push(batch)
+        return super().push(batch)
 
 
 class Scene:
@@ -147,8 +145,8 @@ def test_a_row_that_a_wrong_clock_dated_in_the_future_holds_nothing_up(scene: Sc
 def test_a_clock_that_was_wrong_while_pushing_holds_nothing_up(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     class Ahead(dt.datetime):
         @classmethod
-        def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:
-            return dt.datetime(2090, 1, 1, tzinfo=tz)
+        def now(cls, tz: dt.tzinfo | None = None) -> Ahead:
+            return cls(2090, 1, 1, tzinfo=tz)
 
     with monkeypatch.context() as patch:
         patch.setattr("pusher.push.horizon.dt.datetime", Ahead)

@@ -80,7 +80,8 @@ def test_a_tally_counts_the_same_however_the_rows_are_paged(values: list[int], p
     values.sort()
     hashes = [bytes([number % 256]) * 16 for number, _ in enumerate(values)]
     base = {0: summed([b"x" * 16] * before)}
-    tally, found = Tally(base), {}
+    tally = Tally(base)
+    found: dict[Any, Fingerprint] = {}
     for at in range(0, len(values), page_rows):
         found |= tally.add(values[at : at + page_rows], hashes[at : at + page_rows])
     expected: dict[Any, Fingerprint] = {}
