@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -122,6 +123,7 @@ def run(
         return
     settings = load(path)
     chosen(settings, names)  # a daemon that has nothing to do should say so now, not in its log
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of `held retry`, before the run listens for it
     with only_instance(settings.general.state), progress_bars() as progress:
         if not once:
             log.configure(verbose=of(context).verbose)

@@ -11,8 +11,9 @@ from pusher.job import Outcome, Progress
 from pusher.ledger import Ledger
 from pusher.push.again import find_again
 from pusher.push.downward import Downward
-from pusher.push.identity import IdentityMap, local_key
+from pusher.push.identity import IdentityMap
 from pusher.push.late import LateRows
+from pusher.push.mapping import local_key
 from pusher.push.marker import Marker
 from pusher.push.source import Source
 from pusher.push.streams import Position, Streams

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import count
 
 import msgspec
@@ -11,7 +11,16 @@ from pusher.errors import MappingConflict, SchemaMismatch
 from pusher.held import Fault, Kind, Quarantine
 from pusher.job import Outcome
 from pusher.ledger import Ledger
-from pusher.push.mapping import Key, KnownKeys, Mapped, joined
+from pusher.push.mapping import (
+    Key,
+    KnownKeys,
+    Mapped,
+    joined,
+    key_text,
+    local_key,
+    missing_parent,
+    wire_rows,
+)
 from pusher.push.source import Source
 from pusher.schema.plan import Link, Plan, TablePlan, may_be_null
 from pusher.transport.central import Central
@@ -370,27 +379,6 @@ class IdentityMap:
 def _sent_hashes(table: TablePlan, mapped: RowSet) -> list[str]:
     """Of what central is told of each row; so a row whose parent got another id has changed."""
     return [digest.hex() for digest in row_hashes(table.central_columns(table.sent), wire_rows(table, mapped))]
-
-
-def wire_rows(table: TablePlan, mapped: RowSet) -> RowSet:
-    """The columns that travel, under central's names."""
-    return RowSet(names=table.to_central(table.sent), columns=[mapped.column(name) for name in table.sent])
-
-
-def key_text(key: Iterable[object]) -> str:
-    return msgspec.json.encode(pack_cursor(key)).decode()
-
-
-def local_key(table: TablePlan, rows: RowSet, index: int) -> str:
-    return key_text(rows.column(name)[index] for name in table.identity)
-
-
-def missing_parent(rows: RowSet, index: int, links: Iterable[Link]) -> str:
-    parts = []
-    for link in links:
-        values = ", ".join(f"{name} = {rows.column(name)[index]}" for name in link.columns)
-        parts.append(f"{values} refers to a {link.parent} that is missing or held itself")
-    return "; ".join(parts)
 
 
 def _describe(table: TablePlan, conflict: Conflict) -> str:

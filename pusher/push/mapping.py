@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from pusher.schema.plan import Link, TablePlan, openings
+from pusher.wire.batch import pack_cursor
 from pusher.wire.tables import RowSet
 
 Key = tuple[Any, ...]
@@ -83,3 +86,24 @@ def joined(parts: Iterable[RowSet]) -> RowSet:
         for column, more in zip(columns, other.columns, strict=True):
             column += more
     return RowSet(names=first.names, columns=columns)
+
+
+def wire_rows(table: TablePlan, mapped: RowSet) -> RowSet:
+    """The columns that travel, under central's names."""
+    return RowSet(names=table.to_central(table.sent), columns=[mapped.column(name) for name in table.sent])
+
+
+def key_text(key: Iterable[object]) -> str:
+    return msgspec.json.encode(pack_cursor(key)).decode()
+
+
+def local_key(table: TablePlan, rows: RowSet, index: int) -> str:
+    return key_text(rows.column(name)[index] for name in table.identity)
+
+
+def missing_parent(rows: RowSet, index: int, links: Iterable[Link]) -> str:
+    parts = []
+    for link in links:
+        values = ", ".join(f"{name} = {rows.column(name)[index]}" for name in link.columns)
+        parts.append(f"{values} refers to a {link.parent} that is missing or held itself")
+    return "; ".join(parts)

@@ -28,6 +28,37 @@ class Start:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """What both sides know of a stream."""
+
+    here: Checkpoint | None
+    central: Cursor | None
+
+    @property
+    def own(self) -> Cursor | None:
+        return self.here.cursor if self.here else None
+
+    @property
+    def floor(self) -> Cursor | None:
+        return self.here.floor if self.here else None
+
+    @property
+    def oldest(self) -> Cursor | None:
+        return older(self.own, self.central) if self.own and self.central else None
+
+    def set_to(self, asked: Cursor, state_lost: bool, set_back: bool) -> tuple[Cursor | None, Cursor | None]:
+        """Cursor and floor, now that the operator wants the stream to go on from `asked`."""
+        floor = older(asked, self.floor) if self.floor else None
+        if state_lost:
+            return older(asked, self.central) if self.central else None, floor
+        if set_back:  # a stream that stands even further behind leaves nothing out
+            return older(asked, self.oldest) if self.oldest else None, floor
+        if self.own is None or (asked != self.own and older(self.own, asked) == self.own):
+            return asked, asked  # what lies between is skipped
+        return asked, floor
+
+
 def decide(
     streams: Iterable[TablePlan],
     *,
@@ -56,30 +87,19 @@ def decide(
     behind = welcome.resolved < state.resolved
     for table in streams:
         there = welcome.checkpoints.get(table.central_name)
-        central = there.cursor if there else None
-        before = here.get(table.name)
-        own, floor = (before.cursor, before.floor) if before else (None, None)
-        oldest = older(own, central) if own and central else None
-        behind |= oldest != own or _lacks_batches(before, there, state.epoch)
-        start.floors[table.name] = floor
+        known = _Known(here=here.get(table.name), central=there.cursor if there else None)
+        behind |= known.oldest != known.own or _lacks_batches(known.here, there, state.epoch)
+        start.cursors[table.name], start.floors[table.name] = known.oldest, known.floor
         if not edited or lastupdate is None:
-            start.cursors[table.name] = oldest
             continue
         asked = from_moment(table, lastupdate.replace(" ", "T"))
-        if state_lost:
-            start.cursors[table.name] = older(asked, central) if asked and central else None
-        elif asked and set_back:  # a stream that stands even further behind leaves nothing out
-            start.cursors[table.name] = older(asked, oldest) if oldest else None
-            start.floors[table.name] = older(asked, floor) if floor else None
-        elif asked:
-            start.cursors[table.name] = asked
-            start.floors[table.name] = older(floor, asked) if floor else None
-            if own is None or (asked != own and older(own, asked) == own):
-                start.floors[table.name] = asked
-                start.notes.append(f"lastupdate was set by hand: rows of {table.name} before {lastupdate} are skipped")
-        else:  # without a time in its cursor a stream cannot be set to a moment, only to its beginning
-            start.cursors[table.name] = None if set_back else oldest
-            start.floors[table.name] = None if set_back else floor
+        if asked is None:  # without a time in its cursor a stream cannot be set to a moment, only to its beginning
+            if set_back:
+                start.cursors[table.name] = start.floors[table.name] = None
+            continue
+        start.cursors[table.name], start.floors[table.name] = known.set_to(asked, state_lost, set_back)
+        if start.floors[table.name] == asked and not (state_lost or set_back):
+            start.notes.append(f"lastupdate was set by hand: rows of {table.name} before {lastupdate} are skipped")
     start.forget_identities = exchanged or behind
     if behind and not exchanged:
         start.notes.append("central does not have all that it acknowledged; it gets the rest again")

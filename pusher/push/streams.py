@@ -11,7 +11,8 @@ from pusher.held import Fault, Kind, Quarantine
 from pusher.job import Outcome, Progress
 from pusher.ledger import Ledger
 from pusher.push.horizon import Horizon
-from pusher.push.identity import IdentityMap, local_key, missing_parent, wire_rows
+from pusher.push.identity import IdentityMap
+from pusher.push.mapping import local_key, missing_parent, wire_rows
 from pusher.push.source import Page, Place, Source, moment_of
 from pusher.schema.plan import TablePlan
 from pusher.transport.central import Central
