@@ -44,7 +44,7 @@ create table entity (
     location text, table_name text, digest text not null, primary key (location, table_name)
 ) without rowid;
 create table held (
-    id integer primary key, location text not null, table_name text not null, local_key text not null,
+    id integer primary key autoincrement, location text not null, table_name text not null, local_key text not null,
     kind text not null, reason text not null, since text not null, tried text not null,
     retry integer not null default 0, unique (location, table_name, local_key)
 );
@@ -63,9 +63,15 @@ create table block (
     location text, table_name text, start, rows integer not null, total text not null, sequence integer not null,
     primary key (location, table_name, start)
 ) without rowid;
-alter table held add column kind text not null default 'refused';
-alter table held add column tried text not null default '';
-alter table held add column retry integer not null default 0
+alter table held rename to held_1;
+create table held (
+    id integer primary key autoincrement, location text not null, table_name text not null, local_key text not null,
+    kind text not null, reason text not null, since text not null, tried text not null,
+    retry integer not null default 0, unique (location, table_name, local_key)
+);
+insert into held (location, table_name, local_key, kind, reason, since, tried)
+select location, table_name, local_key, 'refused', reason, since, since from held_1;
+drop table held_1
 """
 _KEPT_RUNS = 1000
 

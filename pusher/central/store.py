@@ -55,7 +55,7 @@ from pusher.wire.tables import RowSet, Schema, Table
 
 _T = TypeVar("_T")
 _ATTEMPTS = 8
-_SCHEMA_SECONDS = 2.0
+_SCHEMA_SECONDS = 0.5
 RETENTION_DAYS = 400  # that a batch is remembered: longer than any outage
 _OWN_TABLES = ("pusher_", "alembic_version")
 

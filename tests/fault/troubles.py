@@ -15,7 +15,7 @@ from tests.fault.processes import Agent
 from tests.fault.sides import MariaSide
 from tests.fault.world import World
 
-_SCHEMA_SECONDS = 2.1  # so long central may keep what it knows of its tables
+_SCHEMA_SECONDS = 0.6  # so long central may keep what it knows of its tables
 _CYCLES_ON_A_BAD_LINK = 8
 _FULL_BYTES = 400_000
 
