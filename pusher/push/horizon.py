@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from pusher.push.source import Before, Source, moment_of
+from pusher.push.source import Source, moment_of
+from pusher.schema.keyset import Before
 from pusher.schema.plan import TablePlan
 from pusher.wire.batch import pack_cursor
 from pusher.wire.tables import Kind

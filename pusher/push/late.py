@@ -11,10 +11,12 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from typing import Any
 
 from pusher.ledger import Ledger
-from pusher.push.source import Before, Place, Source
+from pusher.push.source import Source
 from pusher.push.streams import Position, Streams
+from pusher.schema.keyset import Before, Place
 from pusher.schema.plan import TablePlan
 from pusher.wire.batch import unpack_cursor
 from pusher.wire.blocks import FIRST, Start, Tally, block_of, window_start
@@ -97,26 +99,55 @@ class LateRows:
 
 
 def _stretches(position: Position, starts: list[Start]) -> tuple[list[Stretch], list[Stretch]]:
-    """The window before the checkpoint, if there is one, and what lies before it and beyond the horizon."""
-    cursor, floor, ahead = position.cursor, position.floor, position.horizon.ahead
-    beyond = [start for start in starts if ahead and start >= block_of(ahead.value)]
-    future = [Stretch(low=ahead, high=None, starts=beyond)] if ahead else []
+    """The windows, before the checkpoint and before now, and all that lies between, before and behind them."""
+    cursor, ahead = position.cursor, position.horizon.ahead
+    future = [Stretch(low=ahead, high=None, starts=_from(starts, block_of(ahead.value)))] if ahead else []
     if cursor is None:
         return [], future
     value = unpack_cursor(cursor)[0]
     end: Place = cursor
     if ahead and block_of(value) >= block_of(ahead.value):
         end, future = None, []  # the checkpoint itself is beyond the horizon
+    else:
+        starts = [start for start in starts if start <= block_of(value)]
+    windows: list[Stretch] = []
+    others = future
+    cuts = _cuts(position, value, None if end else ahead)
+    for (low, begin, is_window), after in zip(cuts, [*cuts[1:], None], strict=True):
+        inside = _from(starts, begin)
+        if after:
+            inside = [start for start in inside if start < after[1]]
+        stretch = Stretch(low=low, high=Before(after[1]) if after else end, starts=inside)
+        (windows if is_window else others).append(stretch)
+    return windows, others
+
+
+def _cuts(position: Position, value: Any, ahead: Before | None) -> list[tuple[Place, Start | None, bool]]:
+    """Where each part begins, as a place and as a block (None: with the stream), and whether it is a window.
+
+    `ahead`: the horizon, if the checkpoint, at `value`, lies beyond it.
+    """
+    seconds = position.table.lookback_seconds
+    begin = window_start(value, seconds)
+    wanted = [(begin, True)]
+    if ahead:
+        now = window_start(ahead.value, seconds)
+        wanted = [(now, True), (ahead.value, False), (begin, True)] if begin > ahead.value else [(now, True)]
+    floor = position.floor
     first = block_of(unpack_cursor(floor)[0]) if floor else None
-    starts = [s for s in starts if (first is None or s >= first) and (end is None or s <= block_of(value))]
-    if not position.table.lookback_seconds:
-        return [], [Stretch(low=floor, high=end, starts=starts), *future]
-    begin = window_start(value, position.table.lookback_seconds)
-    if begin == FIRST or (first is not None and first >= begin):
-        return [Stretch(low=floor, high=end, starts=starts)], future
-    older = Stretch(low=floor, high=Before(begin), starts=[s for s in starts if s < begin])
-    window = Stretch(low=Before(begin), high=end, starts=[s for s in starts if s >= begin])
-    return [window], [older, *future]
+    at_floor = False
+    cuts: list[tuple[Place, Start | None, bool]] = []
+    for start, is_window in wanted:
+        if start == FIRST or (first is not None and start <= first):
+            at_floor = is_window
+        else:
+            cuts.append((Before(start), start, is_window))
+    cuts.insert(0, (floor, first, at_floor))
+    return [(low, start, is_window and seconds > 0) for low, start, is_window in cuts]
+
+
+def _from(starts: list[Start], begin: Start | None) -> list[Start]:
+    return [start for start in starts if begin is None or start >= begin]
 
 
 def _before(start: Start) -> Before | None:

@@ -16,11 +16,12 @@ from pusher.config import Settings
 from pusher.errors import SourceUnreachable, Unreachable
 from pusher.schema.aggregates import read_columns
 from pusher.schema.engine import opened, reaching, writing
+from pusher.schema.keyset import Place, between, beyond
 from pusher.schema.plan import TablePlan
 from pusher.schema.reading import Select, plain_columns, raw_table, read_by_key, read_raw, to_plain
 from pusher.schema.reflect import dialect_name, reflect
 from pusher.schema.writing import to_parameters
-from pusher.wire.batch import Cursor, pack_cursor, unpack_cursor
+from pusher.wire.batch import Cursor, pack_cursor
 from pusher.wire.tables import Kind, RowSet, Schema
 
 _ENTITIES_AT_ONCE = 5000
@@ -40,16 +41,6 @@ class Page:
     first: Cursor
     last: Cursor
     values: list[Any]
-
-
-@dataclass(frozen=True)
-class Before:
-    """The place in a stream before every row whose cursor column holds `value` or more."""
-
-    value: Any
-
-
-Place = Cursor | Before | None  # None: the beginning of a stream, or its end
 
 
 @contextmanager
@@ -91,7 +82,7 @@ class Source:
         order = [raw_table(plan.local).c[name] for name in plan.order]
 
         def narrow(select: Select) -> Select:
-            return select.where(_between(order, after, upto)).order_by(*order).limit(limit)
+            return select.where(between(order, after, upto)).order_by(*order).limit(limit)
 
         names = _names(plan)
         with reaching(_WHAT), self._engine.connect() as connection:
@@ -106,7 +97,7 @@ class Source:
         """How many rows of a stream lie behind `after` up to `upto`."""
         source = raw_table(plan.local)
         order = [source.c[name] for name in plan.order]
-        query = sa.select(sa.func.count()).select_from(source).where(_between(order, after, upto))
+        query = sa.select(sa.func.count()).select_from(source).where(between(order, after, upto))
         with reaching(_WHAT), self._engine.connect() as connection:
             return int(connection.scalar(query) or 0)
 
@@ -173,7 +164,7 @@ class Source:
         while True:
 
             def narrow(select: Select, last: tuple[Any, ...] | None = last) -> Select:
-                condition = _beyond(order, last) if last else sa.true()
+                condition = beyond(order, last) if last else sa.true()
                 return select.where(condition).order_by(*order).limit(limit)
 
             with reaching(_WHAT), self._engine.connect() as connection:
@@ -229,49 +220,3 @@ def _comparable(cursor: Cursor) -> Cursor:
 def _names(plan: TablePlan) -> tuple[str, ...]:
     extra = (plan.active_until,) if plan.active_until else ()
     return tuple(dict.fromkeys(plan.sent + plan.identity + plan.order + extra))
-
-
-def _between(order: list[sa.ColumnClause[Any]], after: Place, upto: Place) -> sa.ColumnElement[bool]:
-    conditions: list[sa.ColumnElement[bool]] = []
-    if after is not None:
-        conditions.append(_after(order, after))
-    if upto is not None:
-        conditions.append(_upto(order, upto))
-    return sa.and_(sa.true(), *conditions)
-
-
-def _after(order: list[sa.ColumnClause[Any]], place: Cursor | Before) -> sa.ColumnElement[bool]:
-    """What lies behind a place; an operator's cursor, which has no key, stands before the rows of its moment.
-
-    MariaDB uses no index for (a, b) > (x, y), but does for a >= x and (a > x or …).
-    """
-    if isinstance(place, Before):
-        return _at_least(order[0], place.value)
-    cursor = unpack_cursor(place)
-    if len(cursor) < len(order):
-        return _at_least(order[0], cursor[0])
-    return sa.and_(_at_least(order[0], cursor[0]), _beyond(order, cursor))
-
-
-def _upto(order: list[sa.ColumnClause[Any]], place: Cursor | Before) -> sa.ColumnElement[bool]:
-    if isinstance(place, Before):
-        return order[0].op("<")(place.value)
-    cursor = unpack_cursor(place)
-    if len(cursor) < len(order):
-        return order[0].op("<")(cursor[0])
-    behind = sa.not_(_beyond(order, cursor))
-    return behind if cursor[0] is None else sa.and_(order[0] <= cursor[0], behind)
-
-
-def _at_least(column: sa.ColumnClause[Any], value: Any) -> sa.ColumnElement[bool]:
-    condition: sa.ColumnElement[bool] = sa.true() if value is None else column >= value
-    return condition
-
-
-def _beyond(order: list[sa.ColumnClause[Any]], values: tuple[Any, ...]) -> sa.ColumnElement[bool]:
-    column, value = order[0], values[0]
-    # SQLite lets a primary key be NULL, and sorts it first.
-    greater: sa.ColumnElement[bool] = column.is_not(None) if value is None else column > value
-    if len(order) == 1:
-        return greater
-    return sa.or_(greater, sa.and_(column == value, _beyond(order[1:], values[1:])))

@@ -154,6 +154,11 @@ def test_a_clock_that_was_wrong_while_pushing_holds_nothing_up(scene: Scene, mon
         assert scene.push().sent == 1
     scene.read(LAST + dt.timedelta(minutes=1), LAST - dt.timedelta(days=2))
     assert scene.arrives() <= 12
+    now = dt.datetime.now().replace(microsecond=0) - dt.timedelta(minutes=30)
+    scene.read(now)
+    assert scene.arrives() == 1
+    scene.site.run(f'UPDATE "reading" SET value = 7 WHERE "time" = \'{spelt(now)}\'')
+    assert scene.arrives() == 1  # it was changed within the window before now
     scene.read(LAST + dt.timedelta(minutes=2))
     assert scene.arrives() <= 12
 
