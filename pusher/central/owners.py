@@ -47,7 +47,7 @@ class Ownership:
     def __post_init__(self) -> None:
         self._table = self.target.table.name
         self._guests: dict[int, tuple[str, str]] = {}  # new rows in the scope of another site: hash of the key, scope
-        scopes = self._scopes()
+        scopes = _scopes(self.target, self.key, self.rows)
         self._homes = self._claimed(set(scopes))
         doubtful = [
             i for i, scope in enumerate(scopes) if self._homes[scope].shared or self._homes[scope].site != self.site
@@ -67,43 +67,18 @@ class Ownership:
             mine = (scopes.c.table_name == self._table, scopes.c.scope.in_(chunk))
             self.target.connection.execute(sa.update(scopes).where(*mine).values(shared=True))
 
-    def _scopes(self) -> list[str]:
-        """The scope of each row."""
-        referring = {name for reference in self.target.table.references for name in reference.columns}
-        names = tuple(name for name in self.key if name in referring)
-        if not names:
-            return [""] * len(self.rows)
-        keys = self.rows.tuples(names)
-        distinct = list(set(keys))
-        hashes = row_hashes(self.target.columns(names), RowSet.of(names, distinct))
-        known = {key: digest.hex() for key, digest in zip(distinct, hashes, strict=True)}
-        return [known[key] for key in keys]
-
     def _claimed(self, scopes: set[str]) -> dict[str, Scope]:
         """Whose the scopes are; what was nobody's is this site's from now on. They stay locked with the transaction."""
-        homes = self._read(scopes)
+        homes = _homes(self.target, scopes, lock=True)
         unclaimed = sorted(scopes - homes.keys())
         mine: dict[str, object] = {"table_name": self._table, "site": self.site, "shared": False}
         insert_new(self.target.connection, bookkeeping.scope, [mine | {"scope": scope} for scope in unclaimed])
-        return homes | self._read(set(unclaimed))
-
-    def _read(self, scopes: set[str]) -> dict[str, Scope]:
-        table = bookkeeping.scope
-        found = {}
-        for chunk in _chunks(sorted(scopes)):
-            query = sa.select(table.c.scope, table.c.site, table.c.shared).where(
-                table.c.table_name == self._table, table.c.scope.in_(chunk)
-            )
-            for scope, site, shared in self.target.connection.execute(query.with_for_update()):
-                found[scope] = Scope(site=site, shared=shared)
-        return found
+        return homes | _homes(self.target, set(unclaimed), lock=True)
 
     def _sort(self, doubtful: list[int], scopes: list[str]) -> None:
         part = self.rows.take(doubtful)
-        keys = RowSet(names=self.key, columns=[part.column(name) for name in self.key])
-        columns = self.target.columns(self.key)
-        hashed = {i: each.hex() for i, each in zip(doubtful, row_hashes(columns, keys), strict=True)}
-        owners = self._owners(set(hashed.values()))
+        hashed = dict(zip(doubtful, key_hashes(self.target, self.key, part), strict=True))
+        owners = _owners(self.target, set(hashed.values()))
         in_question = {}
         for i in doubtful:
             home = self._homes[scopes[i]].site
@@ -125,29 +100,74 @@ class Ownership:
         for i in self.same | self.foreign.keys():
             self._guests.pop(i, None)
 
-    def _owners(self, keys: set[str]) -> dict[str, str]:
-        """To whom single rows belong, by the hash of their key."""
-        table = bookkeeping.row
-        found: dict[str, str] = {}
-        for chunk in _chunks(sorted(keys)):
-            query = sa.select(table.c.row_key, table.c.site).where(
-                table.c.table_name == self._table, table.c.row_key.in_(chunk)
-            )
-            for key, site in self.target.connection.execute(query):
-                found[key] = site
-        return found
-
     def _there(self, indexes: list[int]) -> dict[str, bytes]:
         """The rows that central has with the keys of these: hash of the key → hash of the row."""
         places = [self.rows.names.index(name) for name in self.key]
         bound = [tuple(self.bound[i][place] for place in places) for i in indexes]
         existing = self.target.find(self.rows.names, self.key, bound)
-        keys = RowSet(names=self.key, columns=[existing.column(name) for name in self.key])
-        key_hashes = row_hashes(self.target.columns(self.key), keys)
-        return {key.hex(): row for key, row in zip(key_hashes, self._hashes(existing), strict=True)}
+        keys = key_hashes(self.target, self.key, existing)
+        return dict(zip(keys, self._hashes(existing), strict=True))
 
     def _hashes(self, rows: RowSet) -> list[bytes]:
         return row_hashes(self.target.columns(rows.names), rows)
+
+
+def belong(target: Target, site: str, key: tuple[str, ...], rows: RowSet) -> list[bool]:
+    """Which of the rows, all of them central's, are those of `site`."""
+    scopes = _scopes(target, key, rows)
+    homes = _homes(target, set(scopes), lock=False)
+    mine = [scope in homes and homes[scope].site == site for scope in scopes]
+    doubtful = [i for i, scope in enumerate(scopes) if scope in homes and (homes[scope].shared or not mine[i])]
+    if doubtful:
+        hashed = key_hashes(target, key, rows.take(doubtful))
+        owners = _owners(target, set(hashed))
+        for i, each in zip(doubtful, hashed, strict=True):
+            mine[i] = owners.get(each, homes[scopes[i]].site) == site
+    return mine
+
+
+def key_hashes(target: Target, key: tuple[str, ...], rows: RowSet) -> list[str]:
+    keys = RowSet(names=key, columns=[rows.column(name) for name in key])
+    return [digest.hex() for digest in row_hashes(target.columns(key), keys)]
+
+
+def _scopes(target: Target, key: tuple[str, ...], rows: RowSet) -> list[str]:
+    """The scope of each row."""
+    referring = {name for reference in target.table.references for name in reference.columns}
+    names = tuple(name for name in key if name in referring)
+    if not names:
+        return [""] * len(rows)
+    keys = rows.tuples(names)
+    distinct = list(set(keys))
+    hashes = key_hashes(target, names, RowSet.of(names, distinct))
+    known = dict(zip(distinct, hashes, strict=True))
+    return [known[each] for each in keys]
+
+
+def _homes(target: Target, scopes: set[str], *, lock: bool) -> dict[str, Scope]:
+    """To whom scopes belong, as far as they are somebody's. `lock`: until the transaction ends."""
+    table = bookkeeping.scope
+    found = {}
+    for chunk in _chunks(sorted(scopes)):
+        query = sa.select(table.c.scope, table.c.site, table.c.shared).where(
+            table.c.table_name == target.table.name, table.c.scope.in_(chunk)
+        )
+        for scope, site, shared in target.connection.execute(query.with_for_update() if lock else query):
+            found[scope] = Scope(site=site, shared=shared)
+    return found
+
+
+def _owners(target: Target, keys: set[str]) -> dict[str, str]:
+    """To whom single rows belong, by the hash of their key."""
+    table = bookkeeping.row
+    found: dict[str, str] = {}
+    for chunk in _chunks(sorted(keys)):
+        query = sa.select(table.c.row_key, table.c.site).where(
+            table.c.table_name == target.table.name, table.c.row_key.in_(chunk)
+        )
+        for key, site in target.connection.execute(query):
+            found[key] = site
+    return found
 
 
 def _chunks(items: list[str]) -> Iterable[list[str]]:

@@ -6,7 +6,6 @@ import datetime as dt
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,33 +13,20 @@ from sqlalchemy.engine import Engine
 
 from pusher.config import Settings
 from pusher.errors import SourceUnreachable, Unreachable
-from pusher.schema.aggregates import read_columns
 from pusher.schema.engine import opened, reaching, writing
 from pusher.schema.keyset import Place, between, beyond
+from pusher.schema.paging import Page, Reader
 from pusher.schema.plan import TablePlan
-from pusher.schema.reading import Select, plain_columns, raw_table, read_by_key, read_raw, to_plain
+from pusher.schema.reading import Select, raw_table, read_by_key, read_raw, to_plain
 from pusher.schema.reflect import dialect_name, reflect
 from pusher.schema.writing import to_parameters
-from pusher.wire.batch import Cursor, pack_cursor
+from pusher.wire.batch import Cursor
 from pusher.wire.tables import Kind, RowSet, Schema
 
 _ENTITIES_AT_ONCE = 5000
 _WHAT = "the site's database"
 _TIMES = (Kind.DATE, Kind.DATETIME, Kind.INSTANT)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?)?")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """Rows of a stream in the order of its cursor; `first` and `last` are the cursors of its ends.
-
-    `values`: what its cursor column holds, as the site's database gives it.
-    """
-
-    rows: RowSet
-    first: Cursor
-    last: Cursor
-    values: list[Any]
 
 
 @contextmanager
@@ -72,38 +58,27 @@ class Source:
 
     def pages(self, plan: TablePlan, after: Place, upto: Place, page_rows: int) -> Iterator[Page]:
         """The rows of a stream behind `after` up to `upto`, in their order, at most `page_rows` at a time."""
-        while page := self._page(plan, after, upto, page_rows):
-            yield page
-            if len(page.rows) < page_rows:
-                return
-            after = page.last
+        reader = Reader(
+            connect=self._connect, dialect=self.dialect, table=plan.local, names=_names(plan), order=plan.order
+        )
+        return reader.pages(after, upto, page_rows)
 
-    def _page(self, plan: TablePlan, after: Place, upto: Place, limit: int) -> Page | None:
-        order = [raw_table(plan.local).c[name] for name in plan.order]
-
-        def narrow(select: Select) -> Select:
-            return select.where(between(order, after, upto)).order_by(*order).limit(limit)
-
-        names = _names(plan)
+    @contextmanager
+    def _connect(self) -> Iterator[sa.Connection]:
         with reaching(_WHAT), self._engine.connect() as connection:
-            columns = read_columns(connection, self.dialect, plan.local, names, narrow)
-        if not columns[0]:
-            return None
-        ordered = [columns[names.index(name)] for name in plan.order]
-        first, last = (pack_cursor(values[place] for values in ordered) for place in (0, -1))
-        return Page(rows=plain_columns(plan.local, names, columns), first=first, last=last, values=ordered[0])
+            yield connection
 
     def count(self, plan: TablePlan, after: Place, upto: Place = None) -> int:
         """How many rows of a stream lie behind `after` up to `upto`."""
         source = raw_table(plan.local)
         order = [source.c[name] for name in plan.order]
         query = sa.select(sa.func.count()).select_from(source).where(between(order, after, upto))
-        with reaching(_WHAT), self._engine.connect() as connection:
+        with self._connect() as connection:
             return int(connection.scalar(query) or 0)
 
     def is_empty(self, plan: TablePlan) -> bool:
         query = sa.select(sa.literal(1)).select_from(raw_table(plan.local)).limit(1)
-        with reaching(_WHAT), self._engine.connect() as connection:
+        with self._connect() as connection:
             return connection.scalar(query) is None
 
     def ends(self, plan: TablePlan) -> tuple[Any, Any] | None:
@@ -111,7 +86,7 @@ class Source:
         assert plan.cursor is not None
         column = raw_table(plan.local).c[plan.cursor]
         found = []
-        with reaching(_WHAT), self._engine.connect() as connection:
+        with self._connect() as connection:
             for end in (column, column.desc()):
 
                 def narrow(select: Select, end: sa.ColumnElement[Any] = end) -> Select:
@@ -146,7 +121,7 @@ class Source:
         if self.dialect != "sqlite":
             return (spaced,)
         column = raw_table(plan.local).c[plan.cursor]
-        with reaching(_WHAT), self._engine.connect() as connection:
+        with self._connect() as connection:
             sample = connection.scalar(sa.select(column).limit(1))
         if isinstance(sample, int | float):
             return None  # SQLite takes anything for a date
@@ -167,7 +142,7 @@ class Source:
                 condition = beyond(order, last) if last else sa.true()
                 return select.where(condition).order_by(*order).limit(limit)
 
-            with reaching(_WHAT), self._engine.connect() as connection:
+            with self._connect() as connection:
                 rows = read_raw(connection, self.dialect, plan.local, names, narrow)
             if rows:
                 yield to_plain(plan.local, names, rows)
@@ -182,7 +157,7 @@ class Source:
             for name, values in zip(columns, RowSet.of(columns, list(keys)).columns, strict=True)
         ]
         bound_keys = list(zip(*bound, strict=True))
-        with reaching(_WHAT), self._engine.connect() as connection:
+        with self._connect() as connection:
             return read_by_key(connection, self.dialect, plan.local, _names(plan), columns, bound_keys)
 
 

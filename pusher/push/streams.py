@@ -13,8 +13,9 @@ from pusher.ledger import Ledger
 from pusher.push.horizon import Horizon
 from pusher.push.identity import IdentityMap
 from pusher.push.mapping import local_key, missing_parent, wire_rows
-from pusher.push.source import Page, Source, moment_of
+from pusher.push.source import Source, moment_of
 from pusher.schema.keyset import Place
+from pusher.schema.paging import Page
 from pusher.schema.plan import TablePlan
 from pusher.transport.central import Central
 from pusher.wire import PROTOCOL
