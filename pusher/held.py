@@ -27,11 +27,13 @@ and (?3 is null or table_name = ?3) and (?4 is null or kind = ?4) and (not ?5 or
 
 
 class Kind(StrEnum):
-    """Why a row is held: central's database refuses it, another site owns its key, or its parent is not at central."""
+    """Why a row is held: central's database refuses it, another site owns its key, its parent is not at central, or
+    central lacks it or has it otherwise, as `pusher verify` found, so that it is sent again."""
 
     REFUSED = "refused"
     CONFLICT = "conflict"
     PARENT = "parent"
+    LACKING = "lacking"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +144,7 @@ class Quarantine:
 
     def due(self, table: str, before: str, limit: int) -> list[HeldRow]:
         """The rows that wait for a parent, or were not tried since `before`: those that waited longest first."""
-        due = "(kind = 'parent' or tried < ?)"
+        due = "(kind in ('parent', 'lacking') or tried < ?)"
         query = f"{_READ} where location = ? and table_name = ? and {due} order by tried, id limit ?"
         return [_held(row) for row in self._ledger.read(query, self._location, table, before, limit)]
 

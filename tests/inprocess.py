@@ -19,6 +19,7 @@ from pusher.job import NoProgress, Outcome
 from pusher.ledger import Ledger
 from pusher.push.pusher import PushJob
 from pusher.push.source import Source
+from pusher.push.verdict import TableVerdict
 from pusher.schema.engine import opened
 from pusher.schema.plan import Plan
 from pusher.transport.central import Central
@@ -84,6 +85,16 @@ class Site(Database):
         assert [(entry.table, entry.stopped) for entry in outcome.tables if entry.stopped] == []
         assert self.held() == {}
         return outcome
+
+    def verify(self, central: Central) -> list[TableVerdict]:
+        with self._job(central) as job:
+            return job.verify([], NoProgress())
+
+    def repair(self, central: Central, verdicts: list[TableVerdict]) -> Outcome:
+        """Has a cycle send what the verdicts name."""
+        with self._job(central) as job:
+            job.send_again(verdicts)
+        return self.push(central)
 
     def plan(self, central: Central) -> Plan:
         with self._job(central) as job:

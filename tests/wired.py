@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from pusher.transport.central import Central
 from pusher.wire.batch import Batch, decode, encode
-from pusher.wire.messages import Done, EntityQuery, EntityRows, Hello, Receipt, Report, Resolve, Resolved, Welcome
+from pusher.wire.messages import (
+    Compare,
+    Compared,
+    Done,
+    EntityQuery,
+    EntityRows,
+    Hello,
+    Look,
+    Looked,
+    Receipt,
+    Report,
+    Resolve,
+    Resolved,
+    Welcome,
+)
 
 
 class Wired:
@@ -22,6 +36,12 @@ class Wired:
 
     def entities(self, query: EntityQuery) -> EntityRows:
         return decode(encode(self._central.entities(decode(encode(query), EntityQuery))), EntityRows)
+
+    def compare(self, request: Compare) -> Compared:
+        return decode(encode(self._central.compare(decode(encode(request), Compare))), Compared)
+
+    def look(self, request: Look) -> Looked:
+        return decode(encode(self._central.look(decode(encode(request), Look))), Looked)
 
     def report(self, report: Report) -> Done:
         return decode(encode(self._central.report(decode(encode(report), Report))), Done)

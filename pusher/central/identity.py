@@ -72,6 +72,18 @@ class IdentityMap:
                 found.setdefault(central_key, set()).add((site, local_key))
         return found
 
+    def local_keys(self, central_keys: Iterable[str]) -> dict[str, list[str]]:
+        """The site's keys of central's rows, as far as it knows them."""
+        map_ = bookkeeping.identity
+        found: dict[str, list[str]] = {}
+        for chunk in _chunks(list(central_keys)):
+            query = sa.select(map_.c.central_key, map_.c.local_key).where(
+                map_.c.table_name == self._table, map_.c.central_key.in_(chunk), map_.c.site == self._site
+            )
+            for central_key, local_key in self._connection.execute(query):
+                found.setdefault(central_key, []).append(local_key)
+        return found
+
     def given(self, central_keys: Iterable[str]) -> set[str]:
         """Those of the keys that some site knows a row by, even if that row is no longer there."""
         map_ = bookkeeping.identity

@@ -28,6 +28,7 @@ class Resolution:
     local_keys: list[Key]
     key: tuple[str, ...]
     agree: tuple[str, ...] = ()
+    insist: bool = False
 
     keys: list[Key | None] = field(init=False)
     refused: dict[int, str] = field(init=False)
@@ -148,7 +149,7 @@ class Resolution:
                 if self._disagree(i, compared, at):
                     self._conflict("agree", owner, i, compared, at)
                     continue
-                if known is not None and known.row_hash == self._hashes[i]:
+                if known is not None and known.row_hash == self._hashes[i] and not self.insist:
                     pass  # central's row was changed there since, and this site has nothing new to say
                 elif self._may_write(i, owned_by, same_key):
                     updates.append((i, central_keys[at]))

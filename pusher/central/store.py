@@ -32,6 +32,7 @@ from pusher.central.sites import (
     resolved,
     utc_now,
 )
+from pusher.central.verify import SiteRows
 from pusher.errors import CentralUnreachable, ProtocolError, SchemaMismatch, SequenceConflict, Unreachable
 from pusher.schema.engine import writing
 from pusher.schema.reading import read
@@ -40,10 +41,14 @@ from pusher.wire import PROTOCOL
 from pusher.wire.batch import Batch, Packed, pack, unpack
 from pusher.wire.fingerprint import fingerprint
 from pusher.wire.messages import (
+    Compare,
+    Compared,
     Done,
     EntityQuery,
     EntityRows,
     Hello,
+    Look,
+    Looked,
     Receipt,
     Refusal,
     Report,
@@ -130,6 +135,7 @@ class Store:
                 local_keys=request.local_keys,
                 key=request.key,
                 agree=request.agree,
+                insist=request.insist,
             )
             return resolution.run().answer(count_resolve(connection, request.site))
 
@@ -172,6 +178,12 @@ class Store:
 
         return self._transaction(run)
 
+    def compare(self, request: Compare) -> Compared:
+        return self._transaction(lambda connection: self._site_rows(connection, request).compare(request))
+
+    def look(self, request: Look) -> Looked:
+        return self._transaction(lambda connection: self._site_rows(connection, request).look(request))
+
     def report(self, report: Report) -> Done:
         _check_protocol(report.protocol)
         schema = self.schema()
@@ -212,6 +224,13 @@ class Store:
         owned.note(place for at, place in enumerate(mine) if at not in faults)
         refusals += [Refusal(index=storable[mine[at]], reason=reason) for at, reason in faults.items()]
         return refusals + [_conflict(storable[place], owner) for place, owner in owned.foreign.items()]
+
+    def _site_rows(self, connection: sa.Connection, request: Compare | Look) -> SiteRows:
+        _check_protocol(request.protocol)
+        if not request.names:
+            raise ProtocolError("no column is asked for")
+        named = request.names + request.key + ((request.cursor,) if request.cursor else ())
+        return SiteRows(self._target(connection, self._table(request.table, named)), request)
 
     def _target(self, connection: sa.Connection, table: Table) -> Target:
         return Target(connection=connection, dialect=self._dialect, table=table)

@@ -15,6 +15,7 @@ from pusher.push.mapping import (
     Key,
     KnownKeys,
     Mapped,
+    describe,
     joined,
     key_text,
     local_key,
@@ -27,7 +28,7 @@ from pusher.transport.central import Central
 from pusher.wire import PROTOCOL
 from pusher.wire.batch import pack, pack_cursor, unpack_cursor
 from pusher.wire.fingerprint import row_hashes
-from pusher.wire.messages import MAX_ENTITIES, Conflict, Resolve
+from pusher.wire.messages import MAX_ENTITIES, Resolve
 from pusher.wire.tables import RowSet
 
 # A tree is sent generation by generation as long as it is not deeper than this; then it is cheaper to send
@@ -62,6 +63,7 @@ class IdentityMap:
         self._failed: set[Mark] = set()  # in this cycle: not to be tried for each row that refers to it
         self._ended: set[Mark] = set()
         self._unfinished: list[tuple[TablePlan, RowSet]] = []
+        self._insisting = False
         self._quarantine = Quarantine(ledger, self._location)
         self._held: dict[str, dict[str, Fault]] = {}
         self._held_before = set(self._quarantine.counts())
@@ -105,6 +107,15 @@ class IdentityMap:
             mapped = self._known.translate(table, rows)
         return mapped
 
+    def translate_known(self, table: TablePlan, rows: RowSet) -> Mapped:
+        """The same as far as ids are known, without asking central for more."""
+        return self._known.translate(table, rows)
+
+    def is_known(self, table: TablePlan, rows: RowSet) -> list[bool]:
+        """Which rows of an entity central has given an id."""
+        known = self._known.of(table.name, table.identity)
+        return [key in known for key in rows.tuples(table.identity)]
+
     def finish(self) -> None:
         """Sends the rows again that went with a NULL because their parent had no central id yet."""
         while self._unfinished:
@@ -123,7 +134,11 @@ class IdentityMap:
         rows = self._source.by_key(table, table.identity, keys)
         self._hashes[table.name].update(dict.fromkeys(rows.tuples(table.identity), ""))
         self._failed -= self._marks(table, rows)
-        self._send(table, rows)
+        self._insisting = True
+        try:
+            self._send(table, rows)
+        finally:
+            self._insisting = False
         return rows
 
     def take_held(self, table: str) -> list[Fault]:
@@ -303,6 +318,7 @@ class IdentityMap:
                 agree=table.to_central(table.agree),
                 local_keys=[pack_cursor(key) for key in local.tuples(table.identity)],
                 rows=pack(tuple(table.local.column(name).kind for name in table.sent), wire_rows(table, mapped)),
+                insist=self._insisting,
             )
         )
         outcome.sent += len(local)
@@ -318,10 +334,10 @@ class IdentityMap:
             self._hold(table, local, refusal.index, refusal.reason, Kind.REFUSED)
         fatal = [conflict for conflict in answer.conflicts if conflict.kind == "agree"]
         if fatal:
-            raise MappingConflict("; ".join(_describe(table, conflict) for conflict in fatal))
+            raise MappingConflict("; ".join(describe(table, conflict) for conflict in fatal))
         for conflict in answer.conflicts:
-            outcome.notes.append(_describe(table, conflict))
-            self._hold(table, local, conflict.index, _describe(table, conflict), Kind.CONFLICT)
+            outcome.notes.append(describe(table, conflict))
+            self._hold(table, local, conflict.index, describe(table, conflict), Kind.CONFLICT)
 
     def _note(
         self,
@@ -379,11 +395,3 @@ class IdentityMap:
 def _sent_hashes(table: TablePlan, mapped: RowSet) -> list[str]:
     """Of what central is told of each row; so a row whose parent got another id has changed."""
     return [digest.hex() for digest in row_hashes(table.central_columns(table.sent), wire_rows(table, mapped))]
-
-
-def _describe(table: TablePlan, conflict: Conflict) -> str:
-    here = ", ".join(f"{name} = {value!r}" for name, value in conflict.here.items())
-    there = ", ".join(f"{name} = {value!r}" for name, value in conflict.central.items())
-    if conflict.kind == "agree":
-        return f"{table.name} must agree on both sides: here {here}; at central {there}"
-    return f"{table.name} is left as site {conflict.owner} has it: here {here}; at central {there}"

@@ -10,6 +10,7 @@ import msgspec
 
 from pusher.schema.plan import Link, TablePlan, openings
 from pusher.wire.batch import pack_cursor
+from pusher.wire.messages import Conflict
 from pusher.wire.tables import RowSet
 
 Key = tuple[Any, ...]
@@ -107,3 +108,11 @@ def missing_parent(rows: RowSet, index: int, links: Iterable[Link]) -> str:
         values = ", ".join(f"{name} = {rows.column(name)[index]}" for name in link.columns)
         parts.append(f"{values} refers to a {link.parent} that is missing or held itself")
     return "; ".join(parts)
+
+
+def describe(table: TablePlan, conflict: Conflict) -> str:
+    here = ", ".join(f"{name} = {value!r}" for name, value in conflict.here.items())
+    there = ", ".join(f"{name} = {value!r}" for name, value in conflict.central.items())
+    if conflict.kind == "agree":
+        return f"{table.name} must agree on both sides: here {here}; at central {there}"
+    return f"{table.name} is left as site {conflict.owner} has it: here {here}; at central {there}"

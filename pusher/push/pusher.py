@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -13,16 +13,20 @@ import msgspec
 import pusher
 from pusher.config import Location, Settings
 from pusher.errors import PusherError
+from pusher.held import Fault, Kind, Quarantine
 from pusher.job import Outcome, Progress
 from pusher.ledger import Checkpoint, Ledger, LocationState
 from pusher.push.cycle import Cycle
 from pusher.push.emptiness import emptied_here, refuse_emptied_central, refuse_emptied_site
 from pusher.push.horizon import horizon
+from pusher.push.identity import IdentityMap
 from pusher.push.source import Source
 from pusher.push.start import Start, decide
 from pusher.push.streams import Position
+from pusher.push.verdict import TableVerdict
+from pusher.push.verify import Verifier
 from pusher.schema.guess import Role
-from pusher.schema.plan import Plan, make_plan
+from pusher.schema.plan import Plan, TablePlan, make_plan
 from pusher.transport.central import Central
 from pusher.wire import PROTOCOL
 from pusher.wire.messages import Hello, Report, TableReport, Welcome
@@ -98,6 +102,56 @@ class PushJob:
         outcome.seconds = time.monotonic() - began
         return outcome
 
+    def verify(self, tables: Collection[str], progress: Progress) -> list[TableVerdict]:
+        """Compares what was sent of these tables, or of all, with what central has. Changes nothing.
+
+        Raises what `meet` raises.
+        """
+        meeting = self.meet()
+        outcome = Outcome(location=self.location, kind="push")
+        site = self._settings.general.site
+        identities = IdentityMap(outcome, site, meeting.plan, self._source, self._central, self._ledger)
+        page_rows = self._settings.general.pushlimit
+        verifier = Verifier(site, self._source, self._central, identities, page_rows, progress)
+        here = self._ledger.checkpoints(self.location)
+        verdicts = []
+        for table in meeting.plan.tables:
+            if table.role is Role.IGNORE or (tables and table.name not in tables):
+                continue
+            if table.stopped:
+                verdicts.append(TableVerdict(table=table.name, role=table.role.value, stopped=table.stopped))
+                continue
+            position = self._position(table, here.get(table.name)) if table.role is Role.STREAM else None
+            verdicts.append(verifier.verify(table, position))
+        counts = Quarantine(self._ledger, self.location).counts()
+        for verdict in verdicts:
+            verdict.held = counts.get(verdict.table, 0)
+        return verdicts
+
+    def send_again(self, verdicts: Iterable[TableVerdict]) -> None:
+        """Has the next cycle send what central lacks or has otherwise: until it has, these rows are held."""
+        quarantine = Quarantine(self._ledger, self.location)
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        for verdict in verdicts:
+            reasons = {"central lacks it": verdict.missing, "central has it otherwise": verdict.different}
+            faults = [
+                Fault(local_key=key, reason=f"{reason}, as verify found", kind=Kind.LACKING)
+                for reason, keys in reasons.items()
+                for key in keys
+            ]
+            quarantine.hold(verdict.table, faults, now)
+
+    def _position(self, table: TablePlan, here: Checkpoint | None) -> Position:
+        here = here or Checkpoint(cursor=None, sequence=0)
+        return Position(
+            table=table,
+            cursor=here.cursor,
+            sequence=here.sequence,
+            floor=here.floor,
+            in_blocks=self._source.makes_blocks(table),
+            horizon=horizon(self._source, table),
+        )
+
     def _run(self, outcome: Outcome, progress: Progress) -> None:
         meeting = self.meet()
         outcome.clock_skew_seconds = skew_seconds(meeting.welcome)
@@ -157,23 +211,17 @@ class PushJob:
         if start.forget_identities:
             self._ledger.forget_identities(self.location)
         epoch = self._ledger.location(self.location).epoch
-        positions = {}
+        positions, beginnings = {}, {}
         for table in streams:
             there = meeting.welcome.checkpoints.get(table.central_name)
-            positions[table.name] = Position(
-                table=table,
-                cursor=(cursor := start.cursors.get(table.name)),
-                moved=cursor
-                not in (start.floors.get(table.name), here[table.name].cursor if table.name in here else None),
+            beginnings[table.name] = beginning = Checkpoint(
+                cursor=start.cursors.get(table.name),
                 sequence=there.sequence if there and there.epoch == epoch else 0,
                 floor=start.floors.get(table.name),
-                in_blocks=self._source.makes_blocks(table),
-                horizon=horizon(self._source, table),
             )
-        beginnings = {
-            name: Checkpoint(cursor=each.cursor, sequence=each.sequence, floor=each.floor)
-            for name, each in positions.items()
-        }
+            before = here[table.name].cursor if table.name in here else None
+            positions[table.name] = position = self._position(table, beginning)
+            position.moved = beginning.cursor not in (beginning.floor, before)
         self._ledger.begin_from(self.location, beginnings, self._config.lastupdate)
         return positions, None if start.forget_identities else self._config.lastupdate
 

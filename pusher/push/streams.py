@@ -12,7 +12,8 @@ from pusher.job import Outcome, Progress
 from pusher.ledger import Ledger
 from pusher.push.horizon import Horizon
 from pusher.push.identity import IdentityMap
-from pusher.push.mapping import local_key, missing_parent, wire_rows
+from pusher.push.mapping import local_key
+from pusher.push.prepare import Prepared, prepared
 from pusher.push.source import Source, moment_of
 from pusher.schema.keyset import Place
 from pusher.schema.paging import Page
@@ -21,7 +22,7 @@ from pusher.transport.central import Central
 from pusher.wire import PROTOCOL
 from pusher.wire.batch import Batch, Cursor, pack, unpack_cursor
 from pusher.wire.blocks import Start, Tally, block_of
-from pusher.wire.fingerprint import Fingerprint, row_hashes, summed
+from pusher.wire.fingerprint import Fingerprint
 from pusher.wire.messages import Receipt, Refusal
 from pusher.wire.tables import RowSet
 
@@ -35,20 +36,6 @@ class Sent:
     rows: RowSet
     blocks: dict[Start, Fingerprint]
     receipt: Future[Receipt]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """Rows ready to be sent: the site's own, the same as they travel, and what is held back of them.
-
-    `hashes`: of each row that there was, also of those held back, for which they are empty.
-    """
-
-    local: RowSet
-    sent: RowSet
-    hashes: list[bytes]
-    fingerprint: Fingerprint
-    faults: list[Fault]
 
 
 @dataclass(kw_only=True)
@@ -158,22 +145,7 @@ class Streams:
         return self._prepare(table, rows).hashes
 
     def _prepare(self, table: TablePlan, rows: RowSet) -> Prepared:
-        """Rows as they are sent; those whose parent central cannot have are held back."""
-        mapped = self._identities.translate(table, rows)
-        kept = [i for i in range(len(rows)) if i not in mapped.missing]
-        local = rows.take(kept) if mapped.missing else rows
-        sent = wire_rows(table, mapped.rows.take(kept) if mapped.missing else mapped.rows)
-        sent_hashes = row_hashes(table.central_columns(table.sent), sent)
-        hashes = sent_hashes
-        if mapped.missing:
-            hashes = [b""] * len(rows)
-            for i, each in zip(kept, sent_hashes, strict=True):
-                hashes[i] = each
-        faults = [
-            Fault(local_key=local_key(table, rows, i), reason=missing_parent(rows, i, links), kind=Kind.PARENT)
-            for i, links in mapped.missing.items()
-        ]
-        return Prepared(local=local, sent=sent, hashes=hashes, fingerprint=summed(sent_hashes), faults=faults)
+        return prepared(table, rows, self._identities.translate(table, rows))
 
     def _batch(self, table: TablePlan, prepared: Prepared, sequence: int, first: Cursor, last: Cursor) -> Batch:
         if prepared.faults:

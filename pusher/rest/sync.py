@@ -15,13 +15,15 @@ from starlette.routing import Route
 from pusher.central.store import Store
 from pusher.rest.access import may_push, token_of
 from pusher.wire.batch import CONTENT_ENCODING, CONTENT_TYPE, MAX_COMPRESSED_BYTES, Batch, decode, encode
-from pusher.wire.messages import EntityQuery, Hello, Report, Resolve
+from pusher.wire.messages import Compare, EntityQuery, Hello, Look, Report, Resolve
 
 _MESSAGES: dict[str, tuple[type[msgspec.Struct], Callable[[Store, Any], msgspec.Struct]]] = {
     "hello": (Hello, Store.hello),
     "resolve": (Resolve, Store.resolve),
     "push": (Batch, Store.push),
     "entities": (EntityQuery, Store.entities),
+    "compare": (Compare, Store.compare),
+    "look": (Look, Store.look),
     "report": (Report, Store.report),
 }
 

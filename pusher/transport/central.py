@@ -5,7 +5,21 @@ from __future__ import annotations
 from typing import Protocol
 
 from pusher.wire.batch import Batch
-from pusher.wire.messages import Done, EntityQuery, EntityRows, Hello, Receipt, Report, Resolve, Resolved, Welcome
+from pusher.wire.messages import (
+    Compare,
+    Compared,
+    Done,
+    EntityQuery,
+    EntityRows,
+    Hello,
+    Look,
+    Looked,
+    Receipt,
+    Report,
+    Resolve,
+    Resolved,
+    Welcome,
+)
 
 
 class Central(Protocol):
@@ -24,6 +38,10 @@ class Central(Protocol):
         ...
 
     def entities(self, query: EntityQuery) -> EntityRows: ...
+
+    def compare(self, request: Compare) -> Compared: ...
+
+    def look(self, request: Look) -> Looked: ...
 
     def report(self, report: Report) -> Done: ...
 

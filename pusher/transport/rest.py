@@ -23,10 +23,14 @@ from pusher.errors import (
 )
 from pusher.wire.batch import CONTENT_ENCODING, CONTENT_TYPE, MAX_COMPRESSED_BYTES, Batch, decode, encode
 from pusher.wire.messages import (
+    Compare,
+    Compared,
     Done,
     EntityQuery,
     EntityRows,
     Hello,
+    Look,
+    Looked,
     Problem,
     Receipt,
     Report,
@@ -74,6 +78,12 @@ class RestCentral:
 
     def entities(self, query: EntityQuery) -> EntityRows:
         return self._post("entities", query, EntityRows)
+
+    def compare(self, request: Compare) -> Compared:
+        return self._post("compare", request, Compared)
+
+    def look(self, request: Look) -> Looked:
+        return self._post("look", request, Looked)
 
     def report(self, report: Report) -> Done:
         return self._post("report", report, Done)

@@ -69,6 +69,15 @@ def summed(hashes: Collection[bytes]) -> Fingerprint:
     return Fingerprint(len(hashes), f"{sum(map(_as_number, hashes)) % _MODULUS:032x}")
 
 
+def summed_by_place(placed: Iterable[tuple[int, bytes]], places: int) -> list[Fingerprint]:
+    """The fingerprint of each of so many places, from the hashes of rows and where each row lies."""
+    counts, totals = [0] * places, [0] * places
+    for place, digest in placed:
+        counts[place] += 1
+        totals[place] += _as_number(digest)
+    return [Fingerprint(count, f"{total % _MODULUS:032x}") for count, total in zip(counts, totals, strict=True)]
+
+
 def row_hashes(columns: Iterable[Column], rows: RowSet) -> list[bytes]:
     """BLAKE2b-128 of each row's canonical form."""
     encoded = [canonical(column, values) for column, values in zip(columns, rows.columns, strict=True)]

@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 
 from pusher.wire.batch import Cursor, Packed
+from pusher.wire.fingerprint import Fingerprint
 from pusher.wire.tables import Table
 
 MAX_ENTITIES = 1000  # rows in one Resolve
+HASH_DIGITS = 16  # of a row's hash, where few rows are compared
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +56,8 @@ class Resolve(msgspec.Struct, frozen=True, kw_only=True):
 
     `key`: central's columns that make a row the same row; rows in which one of them is null, and all rows
     if `key` is empty, are known by `local_keys`, the site's own primary keys, instead.
-    `agree`: columns that must be equal where the row is there already.
+    `agree`: columns that must be equal where the row is there already. `insist`: overwrite also what was changed at
+    central since the site said the same before.
     """
 
     protocol: int
@@ -64,6 +67,7 @@ class Resolve(msgspec.Struct, frozen=True, kw_only=True):
     agree: tuple[str, ...]
     local_keys: list[tuple[Any, ...]]
     rows: Packed
+    insist: bool = False
 
 
 class Conflict(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +125,69 @@ class EntityRows(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
     keys: list[tuple[Any, ...]]
     rows: Packed | None
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch of a stream in parts, each with the fingerprint of the site's rows there.
+
+    The parts are cut at `edges`, values of the cursor in their plain form; each begins with its edge. `low` and
+    `high` are the ends, None where the stream ends.
+    """
+
+    low: Any
+    edges: list[Any]
+    high: Any
+    prints: list[Fingerprint]
+
+
+class Compare(msgspec.Struct, frozen=True, kw_only=True):
+    """Does central have the same rows of this site? All names are central's, and parents' ids central's ids.
+
+    `mapped`: they are known by ids that central gave, as entities are. `key`: as in Batch, () for the origin key.
+    `names`: the columns that are compared. `cursor`: the column that the segments are cut by. Without one, `buckets`
+    are the fingerprints of all rows by the first byte of their keys' hashes (`wire.buckets`), one bucket or 256.
+    """
+
+    protocol: int
+    site: str
+    table: str
+    mapped: bool
+    key: tuple[str, ...]
+    names: tuple[str, ...]
+    cursor: str | None
+    segments: list[Segment]
+    buckets: list[Fingerprint]
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of each segment, or the buckets (then as the one segment), that differ: (place, rows at central)."""
+
+    differing: list[list[tuple[int, int]]]
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rows has central in these stretches of the cursor (low, high), or in these of `of` buckets?"""
+
+    protocol: int
+    site: str
+    table: str
+    mapped: bool
+    key: tuple[str, ...]
+    names: tuple[str, ...]
+    cursor: str | None
+    ranges: list[tuple[Any, Any]]
+    buckets: list[int]
+    of: int
+
+
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of central's rows as JSON arrays (the site's own where the site knows them by these), the first half
+    of each row's hash, and whether it is this site's. `more`: there are too many, and these are not all."""
+
+    keys: list[str]
+    hashes: list[str]
+    mine: list[bool]
+    more: bool
 
 
 class TableReport(msgspec.Struct, frozen=True, kw_only=True):

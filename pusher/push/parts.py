@@ -1,0 +1,102 @@
+"""Parts of a stream, as both sides compare them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pusher.push.streams import Position
+from pusher.schema.guess import Role
+from pusher.schema.keyset import Before, Place
+from pusher.schema.plan import TablePlan
+from pusher.wire.batch import unpack_cursor
+from pusher.wire.blocks import FIRST, Start, block_of
+from pusher.wire.fingerprint import EMPTY, Fingerprint
+from pusher.wire.tables import Kind
+
+_MOMENTS = (Kind.DATE, Kind.DATETIME, Kind.INSTANT)
+_GROUPS = 256  # parts of a stream that are compared first
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A stretch of a stream between two values of its cursor (None: its end), and how many rows each side has."""
+
+    low: Any
+    high: Any
+    here: int
+    there: int
+
+
+def is_keyed(table: TablePlan) -> bool:
+    """Whether central knows a row by its key, and not by an id that it gave."""
+    return table.role is Role.STREAM and bool(table.key)
+
+
+def cuts_central(table: TablePlan) -> bool:
+    """Whether central's rows lie in the order of the site's cursor, too."""
+    if table.cursor not in table.sent:
+        return False
+    here = table.local.column(table.cursor).kind
+    (column,) = table.central_columns([table.cursor])
+    if here is Kind.INTEGER or Kind.DATE in (here, column.kind):
+        return column.kind is here
+    return here in _MOMENTS and column.kind in _MOMENTS
+
+
+def pushed(position: Position) -> list[tuple[Place, Place]]:
+    """What was sent of a stream: up to its checkpoint, and what is dated in the future."""
+    cursor, ahead = position.cursor, position.horizon.ahead
+    future: list[tuple[Place, Place]] = [(ahead, None)] if ahead else []
+    if cursor is None:
+        return future
+    if ahead and block_of(unpack_cursor(cursor)[0]) >= block_of(ahead.value):
+        return [(position.floor, None)]
+    return [(position.floor, cursor), *future]
+
+
+def grouped(prints: dict[Start, Fingerprint]) -> dict[Start, Fingerprint]:
+    """Neighbouring blocks as one, so that there are not too many."""
+    size = -(-len(prints) // _GROUPS) or 1
+    starts = list(prints)
+    groups: dict[Start, Fingerprint] = {}
+    for at in range(0, len(starts), size):
+        total = EMPTY
+        for start in starts[at : at + size]:
+            total += prints[start]
+        groups[starts[at]] = total
+    return groups
+
+
+def within(prints: dict[Start, Fingerprint], part: Part) -> dict[Start, Fingerprint]:
+    return {
+        start: each
+        for start, each in prints.items()
+        if (part.low is None or start >= part.low) and (part.high is None or start < part.high)
+    }
+
+
+def before(value: Any) -> Place:
+    return None if value is None or value == FIRST else Before(value)
+
+
+def chunks(parts: Sequence[Part], size: int) -> Iterator[Sequence[Part]]:
+    return (parts[at : at + size] for at in range(0, len(parts), size))
+
+
+def pushed_within(position: Position, part: Part) -> Iterator[tuple[Place, Place]]:
+    """What was sent of a part."""
+    for low, high in pushed(position):
+        if part.low is not None and high is not None and _value(high) < part.low:
+            continue
+        if part.high is not None and low is not None and _value(low) >= part.high:
+            continue
+        begins = part.low is not None and (low is None or _value(low) < part.low)
+        ends = part.high is not None and (high is None or _value(high) >= part.high)
+        yield before(part.low) if begins else low, before(part.high) if ends else high
+
+
+def _value(place: Place) -> Any:
+    assert place is not None
+    return place.value if isinstance(place, Before) else unpack_cursor(place)[0]

@@ -1,0 +1,33 @@
+"""What a comparison of both sides found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(kw_only=True)
+class TableVerdict:
+    """How one table compares. Keys are JSON arrays: the site's own, but of `only_central` central's where a natural
+    key names the row. `here`, `there`: rows. `parts`: fingerprints that were compared. `repaired`: rows sent again.
+    `incomplete`: there are more differences than listed."""
+
+    table: str
+    role: str
+    here: int = 0
+    there: int = 0
+    missing: list[str] = field(default_factory=list)
+    different: list[str] = field(default_factory=list)
+    only_central: list[str] = field(default_factory=list)
+    held: int = 0
+    parts: int = 0
+    repaired: int = 0
+    seconds: float = 0.0
+    lossy: tuple[str, ...] = ()
+    incomplete: bool = False
+    stopped: str | None = None
+
+    @property
+    def verdict(self) -> str:
+        if self.stopped:
+            return "stopped"
+        return "different" if self.missing or self.different or self.only_central else "equal"

@@ -1,0 +1,298 @@
+"""Compares the site's rows with central's: fingerprints of many first, then of fewer, at last the rows that differ."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from pusher.job import Progress
+from pusher.push.identity import IdentityMap
+from pusher.push.mapping import key_text
+from pusher.push.parts import Part, chunks, cuts_central, grouped, is_keyed, pushed, pushed_within, within
+from pusher.push.prepare import Prepared, prepared
+from pusher.push.source import Source
+from pusher.push.streams import Position
+from pusher.push.verdict import TableVerdict
+from pusher.schema.paging import Page
+from pusher.schema.plan import TablePlan
+from pusher.transport.central import Central
+from pusher.wire import PROTOCOL, buckets
+from pusher.wire.batch import unpack_cursor
+from pusher.wire.blocks import FIRST, Start, Tally
+from pusher.wire.fingerprint import EMPTY, Fingerprint, canonical, summed, summed_by_place
+from pusher.wire.messages import HASH_DIGITS, Compare, Look, Segment
+from pusher.wire.tables import Kind, RowSet
+
+_MOMENTS = (Kind.DATE, Kind.DATETIME, Kind.INSTANT)
+_WAYS = 16
+_GROUPS = 256  # parts of a stream that are compared first
+_LEAF_ROWS = 64
+_LEAVES_AT_ONCE = 100
+_ONE_BUCKET_ROWS = 1000
+_MINUTES = len("2026-01-01T00:00")
+
+
+class Verifier:
+    """Reads both sides and changes nothing. Raises what `Central` and `Source` raise."""
+
+    def __init__(
+        self, site: str, source: Source, central: Central, identities: IdentityMap, page_rows: int, progress: Progress
+    ) -> None:
+        self._site = site
+        self._source = source
+        self._central = central
+        self._identities = identities
+        self._page_rows = page_rows
+        self._progress = progress
+
+    def verify(self, table: TablePlan, position: Position | None) -> TableVerdict:
+        """`position`: of a stream, whose rows are compared up to there."""
+        began = time.monotonic()
+        verdict = TableVerdict(
+            table=table.name,
+            role=table.role.value,
+            lossy=tuple(note.removeprefix("lossy: ") for note in table.notes if note.startswith("lossy: ")),
+        )
+        if position and position.in_blocks and cuts_central(table):
+            self._by_cursor(verdict, table, position)
+        else:
+            self._by_buckets(verdict, table, position)
+        verdict.seconds = time.monotonic() - began
+        return verdict
+
+    # --- along the cursor
+
+    def _by_cursor(self, verdict: TableVerdict, table: TablePlan, position: Position) -> None:
+        prints: dict[Start, Fingerprint] = {}
+        for low, high in pushed(position):
+            tally = Tally()
+            for page in self._source.pages(table, low, high, self._page_rows):
+                prints |= tally.add(page.values, self._prepared(table, page.rows).hashes)
+                self._progress.advance(table.name, len(page.rows))
+        verdict.here = sum(each.count for each in prints.values())
+        whole = Part(low=None, high=None, here=verdict.here, there=0)
+        groups = self._compared(verdict, table, [(whole, grouped(prints))])
+        verdict.there = verdict.here + sum(part.there - part.here for part in groups)
+        blocks = self._compared(verdict, table, [(part, within(prints, part)) for part in groups])
+        leaves: list[Part] = []
+        while blocks:
+            split = []
+            for part in blocks:
+                cuts = self._cut(table, position, part) if max(part.here, part.there) > _LEAF_ROWS else {}
+                if len(cuts) > 1:
+                    split.append((part, cuts))
+                else:
+                    leaves.append(part)
+            blocks = self._compared(verdict, table, split)
+        for few in chunks(leaves, _LEAVES_AT_ONCE):
+            self._look_along(verdict, table, position, few)
+
+    def _compared(
+        self, verdict: TableVerdict, table: TablePlan, parts: Sequence[tuple[Part, dict[Start, Fingerprint]]]
+    ) -> list[Part]:
+        """Of each part, cut where its prints begin, the smaller ones that differ."""
+        if not parts:
+            return []
+        verdict.parts += sum(len(prints) for _, prints in parts)
+        segments = [
+            Segment(
+                low=self._edge(table, part.low),
+                edges=[self._edge(table, start) for start in list(prints)[1:]],
+                high=self._edge(table, part.high),
+                prints=list(prints.values()) or [EMPTY],
+            )
+            for part, prints in parts
+        ]
+        answer = self._central.compare(self._request(table, segments=segments))
+        found = []
+        for (part, prints), differing in zip(parts, answer.differing, strict=True):
+            places = [part.low, *list(prints)[1:], part.high]
+            sizes = [each.count for each in prints.values()] or [0]
+            for at, there in differing:
+                found.append(Part(low=places[at], high=places[at + 1], here=sizes[at], there=there))
+        return found
+
+    def _cut(self, table: TablePlan, position: Position, part: Part) -> dict[Start, Fingerprint]:
+        """The fingerprints of a part's rows, cut into 16 where the cursor changes."""
+        found: dict[Start, Fingerprint] = {}
+        values: list[Any] = []
+        hashes: list[bytes] = []
+        for page in self._pages(table, position, part):
+            values += page.values
+            hashes += self._prepared(table, page.rows).hashes
+        size = -(-len(values) // _WAYS) or 1
+        begin = 0
+        for at in range(size, len(values) + size, size):
+            end = at
+            while end < len(values) and values[end] == values[end - 1]:
+                end += 1
+            if begin < min(end, len(values)):
+                found[values[begin]] = summed(hashes[begin:end])
+                begin = end
+        return found
+
+    def _look_along(self, verdict: TableVerdict, table: TablePlan, position: Position, parts: Sequence[Part]) -> None:
+        pages = [page.rows for part in parts for page in self._pages(table, position, part)]
+        ranges = [(self._edge(table, part.low), self._edge(table, part.high)) for part in parts]
+        answer = self._central.look(self._look(table, ranges=ranges))
+        verdict.incomplete |= answer.more
+        self._match(verdict, table, pages, answer.keys, answer.hashes, answer.mine)
+
+    def _pages(self, table: TablePlan, position: Position, part: Part) -> Iterator[Page]:
+        for low, high in pushed_within(position, part):
+            yield from self._source.pages(table, low, high, self._page_rows)
+
+    def _edge(self, table: TablePlan, value: Any) -> Any:
+        """A value of the cursor, or the beginning of a block, as central has it in plain form."""
+        if not isinstance(value, str):
+            return value
+        assert table.cursor is not None
+        (column,) = table.central_columns([table.cursor])
+        text = value.removesuffix("+00").replace(" ", "T")
+        if value == FIRST:
+            return None
+        if column.kind is Kind.DATE:
+            return text
+        text = text if "T" in text else f"{text}T00:00"
+        text = f"{text}:00" if len(text) == _MINUTES else text
+        text = text.rstrip("0").removesuffix(".") if "." in text else text
+        return f"{text}+00:00" if column.kind is Kind.INSTANT else text
+
+    # --- by the hash of the key
+
+    def _by_buckets(self, verdict: TableVerdict, table: TablePlan, position: Position | None) -> None:
+        size = self._size(table, position)
+        of = 1 if size <= _ONE_BUCKET_ROWS else buckets.MOST
+
+        def placed() -> Iterator[tuple[int, bytes]]:
+            for rows in self._all_rows(table, position):
+                ready = self._prepared(table, rows)
+                verdict.here += len(rows)
+                yield from zip(self._buckets(table, ready, of), filter(None, ready.hashes), strict=True)
+
+        prints = summed_by_place(placed(), of)
+        verdict.parts += of
+        answer = self._central.compare(self._request(table, prints=prints))
+        (differing,) = answer.differing
+        verdict.there = sum(each.count for each in prints)
+        verdict.there += sum(there - prints[at].count for at, there in differing)
+        held_back = verdict.here - sum(each.count for each in prints)
+        if not (differing or held_back):
+            return
+        wanted = {at for at, _ in differing}
+        looked = self._central.look(self._look(table, wanted=sorted(wanted), of=of))
+        verdict.incomplete |= looked.more
+        pages = (self._in_buckets(table, rows, wanted, of) for rows in self._all_rows(table, position))
+        self._match(verdict, table, pages, looked.keys, looked.hashes, looked.mine)
+
+    def _size(self, table: TablePlan, position: Position | None) -> int:
+        if position:
+            return self._source.count(table, None, position.cursor) if position.cursor else 0
+        return sum(len(rows) for rows in islice(self._source.entities(table), 2))
+
+    def _all_rows(self, table: TablePlan, position: Position | None) -> Iterator[RowSet]:
+        """The rows that were sent, or should have been."""
+        if position:
+            for low, high in pushed(position):
+                for page in self._source.pages(table, low, high, self._page_rows):
+                    yield page.rows
+            return
+        for rows in self._source.entities(table):
+            known = self._identities.is_known(table, rows)
+            yield rows.take([i for i in range(len(rows)) if known[i]])
+
+    def _buckets(self, table: TablePlan, ready: Prepared, of: int) -> list[int]:
+        if not is_keyed(table):
+            return buckets.buckets_of_texts(map(key_text, ready.local.tuples(table.identity)), of)
+        names = table.to_central(table.key)
+        keys = RowSet(names=names, columns=[ready.sent.column(name) for name in names])
+        return buckets.buckets_of_keys(table.central_columns(table.key), keys, of)
+
+    def _in_buckets(self, table: TablePlan, rows: RowSet, wanted: set[int], of: int) -> RowSet:
+        ready = self._prepared(table, rows)
+        places = iter(self._buckets(table, ready, of))
+        return rows.take([i for i, digest in enumerate(ready.hashes) if not digest or next(places) in wanted])
+
+    # --- row by row
+
+    def _match(
+        self,
+        verdict: TableVerdict,
+        table: TablePlan,
+        pages: Iterable[RowSet],
+        keys: Sequence[str],
+        hashes: Sequence[str],
+        mine: Sequence[bool],
+    ) -> None:
+        """Rows of the site against those of central in the same parts."""
+        there = dict(zip(self._identified(table, keys), zip(keys, hashes, mine, strict=True), strict=True))
+        for rows in pages:
+            ready = self._prepared(table, rows)
+            verdict.missing += [fault.local_key for fault in ready.faults]
+            digests = [each.hex()[:HASH_DIGITS] for each in ready.hashes if each]
+            own = [key_text(key) for key in ready.local.tuples(table.identity)]
+            for key, identified, digest in zip(own, self._own_keys(table, ready, own), digests, strict=True):
+                match = there.pop(identified, None)
+                if match is None:
+                    verdict.missing.append(key)
+                elif match[1] != digest:
+                    verdict.different.append(key)
+        verdict.only_central += [key for key, _, is_mine in there.values() if is_mine]
+
+    def _own_keys(self, table: TablePlan, ready: Prepared, texts: list[str]) -> list[Any]:
+        if not is_keyed(table):
+            return texts
+        names = table.to_central(table.key)
+        return self._canonical(table, RowSet(names=names, columns=[ready.sent.column(name) for name in names]))
+
+    def _identified(self, table: TablePlan, keys: Sequence[str]) -> list[Any]:
+        """The keys that central sent, in the form in which they are compared."""
+        if not is_keyed(table):
+            return list(keys)
+        tuples = [unpack_cursor(tuple(msgspec.json.decode(key))) for key in keys]
+        return self._canonical(table, RowSet.of(table.to_central(table.key), tuples))
+
+    def _canonical(self, table: TablePlan, keys: RowSet) -> list[Any]:
+        columns = table.central_columns(table.key)
+        encoded = [canonical(column, values) for column, values in zip(columns, keys.columns, strict=True)]
+        return list(zip(*encoded, strict=True))
+
+    # --- what central is asked
+
+    def _prepared(self, table: TablePlan, rows: RowSet) -> Prepared:
+        return prepared(table, rows, self._identities.translate_known(table, rows))
+
+    def _request(
+        self, table: TablePlan, segments: Sequence[Segment] = (), prints: Sequence[Fingerprint] = ()
+    ) -> Compare:
+        return Compare(
+            protocol=PROTOCOL,
+            site=self._site,
+            table=table.central_name,
+            mapped=not is_keyed(table),
+            key=table.to_central(table.key),
+            names=table.to_central(table.sent),
+            cursor=table.to_central([table.cursor])[0] if table.cursor and segments else None,
+            segments=list(segments),
+            buckets=list(prints),
+        )
+
+    def _look(
+        self, table: TablePlan, ranges: Sequence[tuple[Any, Any]] = (), wanted: Sequence[int] = (), of: int = 1
+    ) -> Look:
+        return Look(
+            protocol=PROTOCOL,
+            site=self._site,
+            table=table.central_name,
+            mapped=not is_keyed(table),
+            key=table.to_central(table.key),
+            names=table.to_central(table.sent),
+            cursor=table.to_central([table.cursor])[0] if table.cursor and ranges else None,
+            ranges=list(ranges),
+            buckets=list(wanted),
+            of=of,
+        )
