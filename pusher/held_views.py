@@ -32,6 +32,7 @@ _WHAT_TO_DO = {
     "reason names (a column too short or NOT NULL, a parent that was deleted)",
     Kind.CONFLICT: "Central has another row under this key and does not overwrite it: agree with its owner whose row "
     "it is, and change or delete the other",
+    Kind.LACKING: "Central lacks the row or has it otherwise, as verify found: every cycle sends it again",
     Kind.PARENT: "What the row refers to is missing at the site, or held itself: add or mend it; every cycle tries the "
     "row again by itself",
 }

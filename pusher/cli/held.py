@@ -35,7 +35,7 @@ def held_list(
     context: typer.Context,
     locations: Annotated[list[str] | None, typer.Argument(help="Else all locations.")] = None,
     table: OfTable = None,
-    kind: Annotated[str | None, typer.Option(help="refused, conflict or parent.")] = None,
+    kind: Annotated[str | None, typer.Option(help="refused, conflict, parent or lacking.")] = None,
     json: Json = False,
 ) -> None:
     """List what is held, and why. Ends 1 if something is."""

@@ -11,7 +11,7 @@ import typer
 
 import pusher
 from pusher import log
-from pusher.cli import central, demo, held, service, site
+from pusher.cli import central, demo, held, service, site, verify
 from pusher.cli.context import Context
 from pusher.errors import PusherError
 
@@ -23,6 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 site.add_to(app)
+verify.add_to(app)
 held.add_to(app)
 service.add_to(app)
 central.add_to(app)

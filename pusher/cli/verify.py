@@ -1,0 +1,88 @@
+"""The command `verify`: prove that it all arrived."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pusher.cli.context import Json, of, print_json, print_table, say
+from pusher.cli.progress import progress_bars
+
+if TYPE_CHECKING:
+    from pusher.push.verdict import TableVerdict
+    from pusher.verification import LocationVerdict
+
+_KEYS_ON_A_SCREEN = 20
+_COLUMNS = (
+    "table", "role", "here", "there", "missing", "different", "only at central", "held", "parts", "seconds", "verdict",
+)  # fmt: skip
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(verify)
+
+
+def verify(
+    context: typer.Context,
+    locations: Annotated[list[str] | None, typer.Argument(help="Else all switched on.")] = None,
+    table: Annotated[list[str] | None, typer.Option("--table", help="Only this one; may be repeated.")] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Send what central lacks or has otherwise, and compare again.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Compare the site's rows with central's, table by table. Ends 0 if all are equal, 1 if not."""
+    from pusher.config import load
+    from pusher.daemon import only_instance
+    from pusher.verification import verify as run
+
+    path = of(context).config_path()
+    alone = only_instance(load(path).general.state) if repair else nullcontext()
+    with alone, progress_bars() as progress:
+        verdicts = run(path, locations or [], table or [], progress, repair=repair)
+    if json:
+        print_json([_plain(verdict) for verdict in verdicts])
+    else:
+        for verdict in verdicts:
+            _show(verdict)
+    raise typer.Exit(max(verdict.exit_code for verdict in verdicts))
+
+
+def _plain(verdict: LocationVerdict) -> dict[str, object]:
+    import msgspec
+
+    plain: dict[str, object] = msgspec.to_builtins(verdict)
+    return plain | {"tables": [msgspec.to_builtins(each) | {"verdict": each.verdict} for each in verdict.tables]}
+
+
+def _show(verdict: LocationVerdict) -> None:
+    size = verdict.bytes_sent + verdict.bytes_received
+    repaired = f", {verdict.repaired:,} rows sent again" if verdict.repaired else ""
+    say(f"{verdict.location}: {verdict.error or f'{size:,} bytes on the wire{repaired}'}")
+    if not verdict.tables:
+        return
+    print_table("", _COLUMNS, (_row(each) for each in verdict.tables))
+    for each in verdict.tables:
+        if each.stopped:
+            say(f"{each.table}: stopped, {each.stopped}")
+        for lossy in each.lossy:
+            say(f"{each.table}: lossy, {lossy}")
+        _show_keys(each, "missing at central", each.missing)
+        _show_keys(each, "different", each.different)
+        _show_keys(each, "only at central", each.only_central)
+        if each.incomplete:
+            say(f"{each.table}: there are more differences than could be listed")
+
+
+def _row(each: TableVerdict) -> tuple[object, ...]:
+    found = (len(each.missing), len(each.different), len(each.only_central), each.held, each.parts)
+    return (each.table, each.role, each.here, each.there, *found, round(each.seconds, 2), each.verdict)
+
+
+def _show_keys(verdict: TableVerdict, what: str, keys: list[str]) -> None:
+    for key in keys[:_KEYS_ON_A_SCREEN]:
+        say(f"{verdict.table}: {what}: {key}")
+    if len(keys) > _KEYS_ON_A_SCREEN:
+        say(f"{verdict.table}: {what}: and {len(keys) - _KEYS_ON_A_SCREEN:,} more; --json lists all")
