@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pusher.config import Location, Settings, load
+from pusher.config_keys import Fault, marker
 from pusher.daemon import chosen
 from pusher.errors import PusherError, UsageError
 from pusher.job import Progress
@@ -14,6 +15,7 @@ from pusher.ledger import Ledger
 from pusher.push.pusher import PushJob
 from pusher.push.source import open_source
 from pusher.push.verdict import TableVerdict
+from pusher.push.verify import Period
 from pusher.transport.reach import reach
 
 
@@ -31,19 +33,36 @@ class LocationVerdict:
 
 
 def verify(
-    path: Path, names: Sequence[str], tables: Sequence[str], progress: Progress, *, repair: bool = False
+    path: Path,
+    names: Sequence[str],
+    tables: Sequence[str],
+    progress: Progress,
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    repair: bool = False,
 ) -> list[LocationVerdict]:
     """Compares each location's central with the site's database, one after the other.
 
-    `tables`: only these. `repair`: send what central lacks or has otherwise, and compare again; the caller holds the
+    `tables`: only these. `since`, `until`: only rows of streams from this moment on, and before that one, as
+    `lastupdate` is written. `repair`: send what central lacks or has otherwise, and compare again; the caller holds the
     state folder then. Raises ConfigError or UsageError; what befalls a location is in its verdict.
     """
     settings = load(path)
-    return [_verify(settings, location, tables, progress, repair) for location in chosen(settings, names)]
+    period = _moment("--since", since), _moment("--until", until)
+    return [_verify(settings, location, tables, period, progress, repair) for location in chosen(settings, names)]
+
+
+def _moment(option: str, text: str | None) -> str | None:
+    try:
+        moment = marker(text or "")
+    except Fault as fault:
+        raise UsageError(f"{option}: {fault}") from None
+    return moment.replace(" ", "T") if moment else None
 
 
 def _verify(
-    settings: Settings, location: Location, tables: Sequence[str], progress: Progress, repair: bool
+    settings: Settings, location: Location, tables: Sequence[str], period: Period, progress: Progress, repair: bool
 ) -> LocationVerdict:
     verdict = LocationVerdict(location=location.name)
     try:
@@ -58,12 +77,12 @@ def _verify(
                 raise UsageError(f"the site's database has no table {', '.join(unknown)}")
             if repair:
                 _push(job, progress)
-            verdict.tables = job.verify(tables, progress)
+            verdict.tables = job.verify(tables, progress, period)
             lacking = sum(len(each.missing) + len(each.different) for each in verdict.tables)
             if repair and lacking:
                 job.send_again(verdict.tables)
                 _push(job, progress)
-                verdict.tables = job.verify(tables, progress)
+                verdict.tables = job.verify(tables, progress, period)
                 verdict.repaired = lacking - sum(len(each.missing) + len(each.different) for each in verdict.tables)
             verdict.bytes_sent, verdict.bytes_received = central.bytes_sent, central.bytes_received
     except UsageError:

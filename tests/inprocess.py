@@ -20,6 +20,7 @@ from pusher.ledger import Ledger
 from pusher.push.pusher import PushJob
 from pusher.push.source import Source
 from pusher.push.verdict import TableVerdict
+from pusher.push.verify import Period
 from pusher.schema.engine import opened
 from pusher.schema.plan import Plan
 from pusher.transport.central import Central
@@ -86,9 +87,9 @@ class Site(Database):
         assert self.held() == {}
         return outcome
 
-    def verify(self, central: Central) -> list[TableVerdict]:
+    def verify(self, central: Central, period: Period = (None, None)) -> list[TableVerdict]:
         with self._job(central) as job:
-            return job.verify([], NoProgress())
+            return job.verify([], NoProgress(), period)
 
     def repair(self, central: Central, verdicts: list[TableVerdict]) -> Outcome:
         """Has a cycle send what the verdicts name."""

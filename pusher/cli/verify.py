@@ -28,6 +28,8 @@ def verify(
     context: typer.Context,
     locations: Annotated[list[str] | None, typer.Argument(help="Else all switched on.")] = None,
     table: Annotated[list[str] | None, typer.Option("--table", help="Only this one; may be repeated.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only rows of streams from then on.", metavar="T")] = None,
+    until: Annotated[str | None, typer.Option(help="Only rows of streams before then.", metavar="T")] = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Send what central lacks or has otherwise, and compare again.")
     ] = False,
@@ -41,7 +43,7 @@ def verify(
     path = of(context).config_path()
     alone = only_instance(load(path).general.state) if repair else nullcontext()
     with alone, progress_bars() as progress:
-        verdicts = run(path, locations or [], table or [], progress, repair=repair)
+        verdicts = run(path, locations or [], table or [], progress, since=since, until=until, repair=repair)
     if json:
         print_json([_plain(verdict) for verdict in verdicts])
     else:

@@ -73,7 +73,7 @@ def within(prints: dict[Start, Fingerprint], part: Part) -> dict[Start, Fingerpr
     return {
         start: each
         for start, each in prints.items()
-        if (part.low is None or start >= part.low) and (part.high is None or start < part.high)
+        if (part.low is None or start >= block_of(part.low)) and (part.high is None or start < part.high)
     }
 
 

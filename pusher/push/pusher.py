@@ -24,7 +24,7 @@ from pusher.push.source import Source
 from pusher.push.start import Start, decide
 from pusher.push.streams import Position
 from pusher.push.verdict import TableVerdict
-from pusher.push.verify import Verifier
+from pusher.push.verify import Period, Verifier
 from pusher.schema.guess import Role
 from pusher.schema.plan import Plan, TablePlan, make_plan
 from pusher.transport.central import Central
@@ -102,8 +102,8 @@ class PushJob:
         outcome.seconds = time.monotonic() - began
         return outcome
 
-    def verify(self, tables: Collection[str], progress: Progress) -> list[TableVerdict]:
-        """Compares what was sent of these tables, or of all, with what central has. Changes nothing.
+    def verify(self, tables: Collection[str], progress: Progress, period: Period = (None, None)) -> list[TableVerdict]:
+        """Compares what was sent of these tables, or of all, with what central has, as of `period`. Changes nothing.
 
         Raises what `meet` raises.
         """
@@ -122,7 +122,7 @@ class PushJob:
                 verdicts.append(TableVerdict(table=table.name, role=table.role.value, stopped=table.stopped))
                 continue
             position = self._position(table, here.get(table.name)) if table.role is Role.STREAM else None
-            verdicts.append(verifier.verify(table, position))
+            verdicts.append(verifier.verify(table, position, period))
         counts = Quarantine(self._ledger, self.location).counts()
         for verdict in verdicts:
             verdict.held = counts.get(verdict.table, 0)

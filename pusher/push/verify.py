@@ -36,6 +36,9 @@ _ONE_BUCKET_ROWS = 1000
 _MINUTES = len("2026-01-01T00:00")
 
 
+Period = tuple[str | None, str | None]  # from when and until when, ISO 8601; None: from the beginning, to the end
+
+
 class Verifier:
     """Reads both sides and changes nothing. Raises what `Central` and `Source` raise."""
 
@@ -49,8 +52,8 @@ class Verifier:
         self._page_rows = page_rows
         self._progress = progress
 
-    def verify(self, table: TablePlan, position: Position | None) -> TableVerdict:
-        """`position`: of a stream, whose rows are compared up to there."""
+    def verify(self, table: TablePlan, position: Position | None, period: Period) -> TableVerdict:
+        """`position`: of a stream, whose rows are compared up to there, and within `period` if its cursor is a time."""
         began = time.monotonic()
         verdict = TableVerdict(
             table=table.name,
@@ -58,7 +61,9 @@ class Verifier:
             lossy=tuple(note.removeprefix("lossy: ") for note in table.notes if note.startswith("lossy: ")),
         )
         if position and position.in_blocks and cuts_central(table):
-            self._by_cursor(verdict, table, position)
+            bounds = [self._source.from_moment(table, each) if each else None for each in period]
+            low, high = (bound[0] if bound else None for bound in bounds)
+            self._by_cursor(verdict, table, position, Part(low=low, high=high, here=0, there=0))
         else:
             self._by_buckets(verdict, table, position)
         verdict.seconds = time.monotonic() - began
@@ -66,15 +71,14 @@ class Verifier:
 
     # --- along the cursor
 
-    def _by_cursor(self, verdict: TableVerdict, table: TablePlan, position: Position) -> None:
+    def _by_cursor(self, verdict: TableVerdict, table: TablePlan, position: Position, whole: Part) -> None:
         prints: dict[Start, Fingerprint] = {}
-        for low, high in pushed(position):
+        for low, high in pushed_within(position, whole):
             tally = Tally()
             for page in self._source.pages(table, low, high, self._page_rows):
                 prints |= tally.add(page.values, self._prepared(table, page.rows).hashes)
                 self._progress.advance(table.name, len(page.rows))
         verdict.here = sum(each.count for each in prints.values())
-        whole = Part(low=None, high=None, here=verdict.here, there=0)
         groups = self._compared(verdict, table, [(whole, grouped(prints))])
         verdict.there = verdict.here + sum(part.there - part.here for part in groups)
         blocks = self._compared(verdict, table, [(part, within(prints, part)) for part in groups])

@@ -11,7 +11,9 @@ import sqlalchemy as sa
 
 from pusher.central.migrate import upgrade
 from pusher.central.tokens import new_token
+from pusher.job import NoProgress
 from pusher.schema.engine import opened
+from pusher.verification import verify
 from tests.fault.collecting import Collecting, differences, world_tables
 from tests.fault.orders import Orders
 from tests.fault.processes import Agent, Central
@@ -103,6 +105,9 @@ class World:
     def _wrongs(self) -> list[str]:
         with opened(self.site.url) as here, opened(self.central.url) as there:
             found = differences(here, there, self.tables)
+        (verdict,) = verify(self.config, [], [], NoProgress())
+        if not found and verdict.exit_code:
+            found.append(f"verify does not see that both sides are equal: {verdict}")
         text = self.config.read_text()
         return found + [f"the operator's edit is gone: {edit}" for edit in self.edits if edit not in text]
 

@@ -40,8 +40,8 @@ class Scene:
         site.insert("visit", ("id", "time", "who"), [(n, moment(n), f"v{n}") for n in range(1, 200)])
         site.insert("count", ("id", "who"), [(n, f"c{n}") for n in range(1, 1500)])
 
-    def verify(self) -> dict[str, TableVerdict]:
-        return {each.table: each for each in self.site.verify(self.store)}
+    def verify(self, since: str | None = None, until: str | None = None) -> dict[str, TableVerdict]:
+        return {each.table: each for each in self.site.verify(self.store, (since, until))}
 
     def differing(self) -> dict[str, tuple[list[str], list[str], list[str]]]:
         return {
@@ -122,3 +122,39 @@ def test_what_is_lost_is_sent_again(scene: Scene) -> None:
 def test_rows_that_wait_are_not_missing(scene: Scene) -> None:
     scene.site.insert("reading", ("time", "node", "value"), [(moment(_MINUTES + 5), 1, 5.0)])
     assert scene.differing() == {}
+
+
+def test_a_period_is_compared_alone(scene: Scene) -> None:
+    lost = (100, 305, 700)
+    for minute in lost:
+        scene.central.run(f"""DELETE FROM "reading" WHERE "time" = '{moment(minute)}'""")
+    for since, until, missing in (
+        (None, None, 3),
+        (305, 306, 1),
+        (306, 700, 0),
+        (101, None, 2),
+        (None, 305, 1),
+    ):
+        texts = [None if each is None else moment(each)[:19].replace(" ", "T") for each in (since, until)]
+        verdict = scene.verify(*texts)["reading"]
+        assert (len(verdict.missing), verdict.different, verdict.only_central) == (missing, [], [])
+        assert verdict.here == min(until or _MINUTES, _MINUTES) - (since or 0)
+
+
+def test_a_thousand_differences_in_few_gaps(scene: Scene) -> None:
+    scene.central.run(f"""DELETE FROM "reading" WHERE "time" >= '{moment(300)}' AND "time" < '{moment(800)}'""")
+    verdict = scene.verify()["reading"]
+    assert len(verdict.missing) == 500 and verdict.there == _MINUTES - 500
+    scene.site.run(f"""DELETE FROM "reading" WHERE "time" < '{moment(200)}'""")
+    verdict = scene.verify()["reading"]
+    assert (len(verdict.missing), len(verdict.only_central)) == (500, 200)
+
+
+def test_dense_parts_are_cut_until_few_rows_are_left(scene: Scene) -> None:
+    rows = [(f"2026-02-01 00:00:00.{number:06}", 1, 0.5) for number in range(2000)]
+    scene.site.insert("reading", ("time", "node", "value"), rows)
+    scene.site.push_all(scene.store)
+    scene.central.run("""UPDATE "reading" SET value = 0.25 WHERE "time" = '2026-02-01 00:00:00.001234'""")
+    missing, different, only_central = scene.differing()["reading"]
+    assert (missing, only_central) == ([], [])
+    assert [key.split(",")[0] for key in different] == ['["2026-02-01T00:00:00.001234"']
