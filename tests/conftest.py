@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -16,6 +17,9 @@ from tests.servers import SERVERS, DatabaseServer
 settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.register_profile("search", deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+# A shell that runs the tests in the background has them ignore it, and with them every process they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DIALECTS = ("mariadb", "postgresql", "sqlite")
 
