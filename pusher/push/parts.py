@@ -12,11 +12,10 @@ from pusher.schema.keyset import Before, Place
 from pusher.schema.plan import TablePlan
 from pusher.wire.batch import unpack_cursor
 from pusher.wire.blocks import FIRST, Start, block_of
-from pusher.wire.fingerprint import EMPTY, Fingerprint
+from pusher.wire.fingerprint import Fingerprint
 from pusher.wire.tables import Kind
 
 _MOMENTS = (Kind.DATE, Kind.DATETIME, Kind.INSTANT)
-_GROUPS = 256  # parts of a stream that are compared first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +53,6 @@ def pushed(position: Position) -> list[tuple[Place, Place]]:
     if ahead and block_of(unpack_cursor(cursor)[0]) >= block_of(ahead.value):
         return [(position.floor, None)]
     return [(position.floor, cursor), *future]
-
-
-def grouped(prints: dict[Start, Fingerprint]) -> dict[Start, Fingerprint]:
-    """Neighbouring blocks as one, so that there are not too many."""
-    size = -(-len(prints) // _GROUPS) or 1
-    starts = list(prints)
-    groups: dict[Start, Fingerprint] = {}
-    for at in range(0, len(starts), size):
-        total = EMPTY
-        for start in starts[at : at + size]:
-            total += prints[start]
-        groups[starts[at]] = total
-    return groups
 
 
 def within(prints: dict[Start, Fingerprint], part: Part) -> dict[Start, Fingerprint]:

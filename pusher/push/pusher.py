@@ -13,7 +13,7 @@ import msgspec
 import pusher
 from pusher.config import Location, Settings
 from pusher.errors import PusherError
-from pusher.held import Fault, Kind, Quarantine
+from pusher.held import Fault, HeldList, Kind, Quarantine, Selection
 from pusher.job import Outcome, Progress
 from pusher.ledger import Checkpoint, Ledger, LocationState
 from pusher.push.cycle import Cycle
@@ -140,6 +140,7 @@ class PushJob:
                 for key in keys
             ]
             quarantine.hold(verdict.table, faults, now)
+        HeldList(self._ledger).ask_retry(Selection(locations=(self.location,), kind=Kind.LACKING))
 
     def _position(self, table: TablePlan, here: Checkpoint | None) -> Position:
         here = here or Checkpoint(cursor=None, sequence=0)

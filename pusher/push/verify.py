@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -12,7 +13,7 @@ import msgspec
 from pusher.job import Progress
 from pusher.push.identity import IdentityMap
 from pusher.push.mapping import key_text
-from pusher.push.parts import Part, chunks, cuts_central, grouped, is_keyed, pushed, pushed_within, within
+from pusher.push.parts import Part, chunks, cuts_central, is_keyed, pushed, pushed_within, within
 from pusher.push.prepare import Prepared, prepared
 from pusher.push.source import Source
 from pusher.push.streams import Position
@@ -30,6 +31,8 @@ from pusher.wire.tables import Kind, RowSet
 _MOMENTS = (Kind.DATE, Kind.DATETIME, Kind.INSTANT)
 _WAYS = 16
 _GROUPS = 256  # parts of a stream that are compared first
+_GROUPS = 256  # parts of a stream that are compared first
+_GROUPS_AT_ONCE = 32
 _LEAF_ROWS = 64
 _LEAVES_AT_ONCE = 100
 _ONE_BUCKET_ROWS = 1000
@@ -72,14 +75,8 @@ class Verifier:
     # --- along the cursor
 
     def _by_cursor(self, verdict: TableVerdict, table: TablePlan, position: Position, whole: Part) -> None:
-        prints: dict[Start, Fingerprint] = {}
-        for low, high in pushed_within(position, whole):
-            tally = Tally()
-            for page in self._source.pages(table, low, high, self._page_rows):
-                prints |= tally.add(page.values, self._prepared(table, page.rows).hashes)
-                self._progress.advance(table.name, len(page.rows))
+        prints, groups = self._compared_as_read(verdict, table, position, whole)
         verdict.here = sum(each.count for each in prints.values())
-        groups = self._compared(verdict, table, [(whole, grouped(prints))])
         verdict.there = verdict.here + sum(part.there - part.here for part in groups)
         blocks = self._compared(verdict, table, [(part, within(prints, part)) for part in groups])
         leaves: list[Part] = []
@@ -94,6 +91,51 @@ class Verifier:
             blocks = self._compared(verdict, table, split)
         for few in chunks(leaves, _LEAVES_AT_ONCE):
             self._look_along(verdict, table, position, few)
+
+    def _compared_as_read(
+        self, verdict: TableVerdict, table: TablePlan, position: Position, whole: Part
+    ) -> tuple[dict[Start, Fingerprint], list[Part]]:
+        """The fingerprints of all blocks, and the groups of neighbouring blocks that differ.
+
+        Central compares the groups read so far while the next ones are read.
+        """
+        size = self._rows(table, position, whole) // _GROUPS + 1
+        prints: dict[Start, Fingerprint] = {}
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="compare") as line:
+            answers = []
+            groups: dict[Start, Fingerprint] = {}
+            low = whole.low
+            current: Start = None
+            for start, each in self._blocks(table, position, whole):
+                prints[start] = each
+                if groups and groups[current].count < size:
+                    groups[current] += each
+                    continue
+                if len(groups) == _GROUPS_AT_ONCE:
+                    part = Part(low=low, high=start, here=0, there=0)
+                    answers.append(line.submit(self._compared, verdict, table, [(part, groups)]))
+                    groups, low = {}, start
+                groups[start] = each
+                current = start
+            part = Part(low=low, high=whole.high, here=0, there=0)
+            answers.append(line.submit(self._compared, verdict, table, [(part, groups)]))
+            return prints, [part for answer in answers for part in answer.result()]
+
+    def _rows(self, table: TablePlan, position: Position, part: Part) -> int:
+        return sum(self._source.count(table, low, high) for low, high in pushed_within(position, part))
+
+    def _blocks(self, table: TablePlan, position: Position, part: Part) -> Iterator[tuple[Start, Fingerprint]]:
+        for low, high in pushed_within(position, part):
+            tally = Tally()
+            last: tuple[Start, Fingerprint] | None = None
+            for page in self._source.pages(table, low, high, self._page_rows):
+                for block in tally.add(page.values, self._prepared(table, page.rows).hashes).items():
+                    if last and last[0] != block[0]:
+                        yield last
+                    last = block
+                self._progress.advance(table.name, len(page.rows))
+            if last:
+                yield last
 
     def _compared(
         self, verdict: TableVerdict, table: TablePlan, parts: Sequence[tuple[Part, dict[Start, Fingerprint]]]

@@ -110,10 +110,11 @@ def test_what_is_lost_is_sent_again(scene: Scene) -> None:
         f"""UPDATE "reading" SET value = 1 WHERE "time" = '{moment(700)}'""",
         """UPDATE "node" SET note = 'y' WHERE name = 'north'""",
         """DELETE FROM "visit" WHERE who = 'v7'""",
+        """DELETE FROM "count" WHERE who <> 'c1400'""",
         """UPDATE "count" SET who = 'other' WHERE who = 'c1400'""",
     )
     verdicts = scene.verify()
-    assert len(verdicts["reading"].missing) == 121
+    assert (len(verdicts["reading"].missing), len(verdicts["count"].missing)) == (121, 1498)
     scene.site.repair(scene.store, list(verdicts.values()))
     assert scene.differing() == {}
     assert scene.site.held() == {}
