@@ -14,7 +14,7 @@ from sqlalchemy.engine import Engine
 from pusher.central.migrate import upgrade
 from pusher.central.store import Store
 from pusher.config import load, write_lastupdate
-from pusher.held import Quarantine
+from pusher.held import HeldList, Quarantine, Selection
 from pusher.job import NoProgress, Outcome
 from pusher.ledger import Ledger
 from pusher.push.pusher import PushJob
@@ -96,6 +96,11 @@ class Site(Database):
         with self._job(central) as job:
             job.send_again(verdicts)
         return self.push(central)
+
+    def retry_held(self) -> None:
+        """The next cycle tries all held rows again."""
+        with Ledger(load(self.config).general.state) as ledger:
+            HeldList(ledger).ask_retry(Selection())
 
     def plan(self, central: Central) -> Plan:
         with self._job(central) as job:

@@ -150,7 +150,9 @@ class Resolution:
                     self._conflict("agree", owner, i, compared, at)
                     continue
                 if known is not None and known.row_hash == self._hashes[i] and not self.insist:
-                    pass  # central's row was changed there since, and this site has nothing new to say
+                    # Nothing new to say: central's row was changed there since, or is another's all along.
+                    if owner is not None and not owns:
+                        self._conflict("owned", owner, i, compared, at)
                 elif self._may_write(i, owned_by, same_key):
                     updates.append((i, central_keys[at]))
                     owns = True

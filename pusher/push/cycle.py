@@ -6,7 +6,7 @@ import datetime as dt
 
 from pusher.config import Settings
 from pusher.errors import MappingConflict, SchemaMismatch
-from pusher.held import HeldRow, Quarantine
+from pusher.held import HeldRow, Kind, Quarantine
 from pusher.job import Outcome, Progress
 from pusher.ledger import Ledger
 from pusher.push.again import find_again
@@ -130,7 +130,10 @@ class Cycle:
         if table.role is Role.STREAM:
             self._streams.send_rows(self._positions[table.name], rows)
         else:
-            self._identities.send_again(table, [sought[key] for key in there if key in sought])
+            lacking = {row.local_key for row in held if row.kind is Kind.LACKING}
+            for insist in (False, True):
+                keys = [sought[key] for key in there if key in sought and (key in lacking) == insist]
+                self._identities.send_again(table, keys, insist=insist)
             self._hold(table)
         # A key with a NULL in it finds no row, though there may be one.
         gone = [key for key, values in sought.items() if key not in there and None not in values]

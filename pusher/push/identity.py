@@ -129,12 +129,15 @@ class IdentityMap:
         """Central's values of a link's parent columns → the site's own, as far as they are known."""
         return {central: local for local, central in self._known.of(link.parent, link.parent_columns).items()}
 
-    def send_again(self, table: TablePlan, keys: Sequence[Key]) -> RowSet:
-        """Sends the rows with these keys once more, though nothing of them changed; returns those that there are."""
+    def send_again(self, table: TablePlan, keys: Sequence[Key], *, insist: bool) -> RowSet:
+        """Sends the rows with these keys once more, though nothing of them changed; returns those that there are.
+
+        `insist`: so that central's are overwritten, should they have been changed there.
+        """
         rows = self._source.by_key(table, table.identity, keys)
         self._hashes[table.name].update(dict.fromkeys(rows.tuples(table.identity), ""))
         self._failed -= self._marks(table, rows)
-        self._insisting = True
+        self._insisting = insist
         try:
             self._send(table, rows)
         finally:

@@ -129,8 +129,12 @@ class PushJob:
         return verdicts
 
     def send_again(self, verdicts: Iterable[TableVerdict]) -> None:
-        """Has the next cycle send what central lacks or has otherwise: until it has, these rows are held."""
+        """Has the next cycle send what central lacks or has otherwise: until it has, these rows are held.
+
+        Not what is in conflict with another row: that stays so until somebody settles it.
+        """
         quarantine = Quarantine(self._ledger, self.location)
+        conflicts = {(row.table, row.local_key) for row in quarantine.rows() if row.kind is Kind.CONFLICT}
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         for verdict in verdicts:
             reasons = {"central lacks it": verdict.missing, "central has it otherwise": verdict.different}
@@ -138,6 +142,7 @@ class PushJob:
                 Fault(local_key=key, reason=f"{reason}, as verify found", kind=Kind.LACKING)
                 for reason, keys in reasons.items()
                 for key in keys
+                if (verdict.table, key) not in conflicts
             ]
             quarantine.hold(verdict.table, faults, now)
         HeldList(self._ledger).ask_retry(Selection(locations=(self.location,), kind=Kind.LACKING))

@@ -285,6 +285,12 @@ def test_two_rows_of_a_site_with_one_key_that_the_operator_named(new_database: N
         (note,) = notes(site.push(workshop.store))
         assert note.startswith("tool is left as site north has it") and "'blue'" in note
         assert workshop.central.rows("select name, colour from tool") == [("saw", "red")]
+        site.retry_held()
+        site.push(workshop.store)
+        assert workshop.central.rows("select name, colour from tool") == [("saw", "red")]
+        assert dict(site.held()["tool"]) == {"[3]": note}
+        site.repair(workshop.store, site.verify(workshop.store))
+        assert workshop.central.rows("select name, colour from tool") == [("saw", "red")]
         site.run("insert into tool values (4, 'axe', 'red'), (5, 'axe', 'red')")
         workshop.central.run(
             "create trigger no_axe before insert on tool when new.name = 'axe' "
