@@ -75,6 +75,7 @@ class Store:
 
     def __init__(self, engine: Engine, retention_days: int = RETENTION_DAYS) -> None:
         self._retention_days = retention_days
+        self._reading = engine  # for what writes nothing, and takes long: it holds up no other transaction
         self._engine = writing(engine)
         self._dialect = dialect_name(engine)
         self._schema: Schema | None = None
@@ -179,10 +180,16 @@ class Store:
         return self._transaction(run)
 
     def compare(self, request: Compare) -> Compared:
-        return self._transaction(lambda connection: self._site_rows(connection, request).compare(request))
+        table = self._compared_table(request)
+        return self._transaction(
+            lambda connection: SiteRows(self._target(connection, table), request).compare(request), self._reading
+        )
 
     def look(self, request: Look) -> Looked:
-        return self._transaction(lambda connection: self._site_rows(connection, request).look(request))
+        table = self._compared_table(request)
+        return self._transaction(
+            lambda connection: SiteRows(self._target(connection, table), request).look(request), self._reading
+        )
 
     def report(self, report: Report) -> Done:
         _check_protocol(report.protocol)
@@ -225,12 +232,12 @@ class Store:
         refusals += [Refusal(index=storable[mine[at]], reason=reason) for at, reason in faults.items()]
         return refusals + [_conflict(storable[place], owner) for place, owner in owned.foreign.items()]
 
-    def _site_rows(self, connection: sa.Connection, request: Compare | Look) -> SiteRows:
+    def _compared_table(self, request: Compare | Look) -> Table:
         _check_protocol(request.protocol)
         if not request.names:
             raise ProtocolError("no column is asked for")
         named = request.names + request.key + ((request.cursor,) if request.cursor else ())
-        return SiteRows(self._target(connection, self._table(request.table, named)), request)
+        return self._table(request.table, named)
 
     def _target(self, connection: sa.Connection, table: Table) -> Target:
         return Target(connection=connection, dialect=self._dialect, table=table)
@@ -246,7 +253,7 @@ class Store:
         unknown = sorted(set(names) - {column.name for column in table.columns})
         raise SchemaMismatch(f"central's table {name} has no column {', '.join(map(repr, unknown))}")
 
-    def _transaction(self, run: Callable[[sa.Connection], _T]) -> _T:
+    def _transaction(self, run: Callable[[sa.Connection], _T], engine: Engine | None = None) -> _T:
         """Runs `run` in a transaction, again when another one was in the way."""
         attempts = Retrying(
             retry=retry_if_exception(lambda error: fault_of(error) is Fault.CONTENTION),
@@ -255,7 +262,7 @@ class Store:
             reraise=True,
         )
         try:
-            return attempts(lambda: self._once(run))
+            return attempts(lambda: self._once(run, engine or self._engine))
         except exc.TimeoutError as error:
             raise CentralUnreachable("central has no free connection to its database") from error
         except exc.DBAPIError as error:
@@ -267,8 +274,8 @@ class Store:
                 raise ProtocolError(f"central's database does not take the message: {reason_of(error)}") from error
             raise CentralUnreachable(f"central's database: {reason_of(error)}") from error
 
-    def _once(self, run: Callable[[sa.Connection], _T]) -> _T:
-        with self._engine.begin() as connection:
+    def _once(self, run: Callable[[sa.Connection], _T], engine: Engine) -> _T:
+        with engine.begin() as connection:
             if self._dialect == "postgresql":
                 connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")  # a bad row shows itself, not the commit
             return run(connection)

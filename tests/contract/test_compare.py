@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import msgspec
@@ -126,6 +127,15 @@ def test_rows_known_by_their_origin_lie_in_buckets(stage: Stage, site: Site) -> 
     assert looked.keys == ["[7]"] and looked.mine == [True]
     other = stage.site("south")
     assert other.central.look(look(other, ranges=[], buckets=[0], of=1, **of_notes)).keys == []
+
+
+def test_central_looks_at_its_tables_anew_before_it_reads(site: Site) -> None:
+    site.central.push(site.readings(1, 1))
+    time.sleep(0.6)  # by now it has forgotten what they were like
+    part = Segment(low=None, edges=[], high=None, prints=[prints(site, 1)])
+    with pytest.raises(SchemaMismatch):
+        site.central.compare(compare(site, part, table="Nonsense"))
+    assert site.central.compare(compare(site, part)).differing == [[]]
 
 
 def test_a_question_that_makes_no_sense_is_refused(stage: Stage, site: Site) -> None:
