@@ -14,6 +14,7 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from pusher.ledger import Ledger
+from pusher.push.parts import before
 from pusher.push.source import Source
 from pusher.push.streams import Position, Streams
 from pusher.schema.keyset import Before, Place
@@ -70,7 +71,7 @@ class LateRows:
             yield stretch
             return
         middle = len(stretch.starts) // 2
-        cut = _before(stretch.starts[middle])
+        cut = before(stretch.starts[middle])
         for part in (
             Stretch(low=stretch.low, high=cut, starts=stretch.starts[:middle]),
             Stretch(low=cut, high=stretch.high, starts=stretch.starts[middle:]),
@@ -93,7 +94,7 @@ class LateRows:
         )
         if not found:
             return
-        places = [stretch.low, *(_before(start) for start in list(found)[1:]), stretch.high]
+        places = [stretch.low, *(before(start) for start in list(found)[1:]), stretch.high]
         differs = [fingerprint != known.get(start) for start, fingerprint in found.items()]
         yield from _joined(pairwise(places), differs)
 
@@ -148,10 +149,6 @@ def _cuts(position: Position, value: Any, ahead: Before | None) -> list[tuple[Pl
 
 def _from(starts: list[Start], begin: Start | None) -> list[Start]:
     return [start for start in starts if begin is None or start >= begin]
-
-
-def _before(start: Start) -> Before | None:
-    return None if start == FIRST else Before(start)
 
 
 def _joined(parts: Iterable[tuple[Place, Place]], wanted: Iterable[bool]) -> Iterator[tuple[Place, Place]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pusher.push.streams import Position
 from pusher.schema.guess import Role
@@ -15,6 +15,7 @@ from pusher.wire.blocks import FIRST, Start, block_of
 from pusher.wire.fingerprint import Fingerprint
 from pusher.wire.tables import Kind
 
+_T = TypeVar("_T")
 _MOMENTS = (Kind.DATE, Kind.DATETIME, Kind.INSTANT)
 
 
@@ -69,6 +70,11 @@ def before(value: Any) -> Place:
 
 def chunks(parts: Sequence[Part], size: int) -> Iterator[Sequence[Part]]:
     return (parts[at : at + size] for at in range(0, len(parts), size))
+
+
+def halves(items: Sequence[_T]) -> tuple[Sequence[_T], Sequence[_T]]:
+    middle = len(items) // 2
+    return items[:middle], items[middle:]
 
 
 def pushed_within(position: Position, part: Part) -> Iterator[tuple[Place, Place]]:

@@ -100,13 +100,15 @@ class Source:
         """Whether the values of a stream's cursor are moments or numbers throughout; SQLite may hold both."""
         assert plan.cursor is not None
         kind = plan.local.column(plan.cursor).kind
+        if kind not in (*_TIMES, Kind.INTEGER):
+            return False
         ends = self.ends(plan)
         if ends is None:
             return True
         wanted = (
             (str,) if kind in _TIMES and self.dialect != "sqlite" else (str, int, float) if kind in _TIMES else (int,)
         )
-        return kind in (*_TIMES, Kind.INTEGER) and type(ends[0]) is type(ends[1]) and isinstance(ends[0], wanted)
+        return type(ends[0]) is type(ends[1]) and isinstance(ends[0], wanted)
 
     def from_moment(self, plan: TablePlan, moment: str) -> Cursor | None:
         """The cursor before every row of that moment (ISO 8601), spelt as this database spells it.

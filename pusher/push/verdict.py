@@ -30,4 +30,4 @@ class TableVerdict:
     def verdict(self) -> str:
         if self.stopped:
             return "stopped"
-        return "different" if self.missing or self.different or self.only_central else "equal"
+        return "different" if self.incomplete or self.missing or self.different or self.only_central else "equal"

@@ -13,7 +13,7 @@ import msgspec
 from pusher.job import Progress
 from pusher.push.identity import IdentityMap
 from pusher.push.mapping import key_text
-from pusher.push.parts import Part, chunks, cuts_central, is_keyed, pushed, pushed_within, within
+from pusher.push.parts import Part, chunks, cuts_central, halves, is_keyed, pushed, pushed_within, within
 from pusher.push.prepare import Prepared, prepared
 from pusher.push.source import Source
 from pusher.push.streams import Position
@@ -25,19 +25,16 @@ from pusher.wire import PROTOCOL, buckets
 from pusher.wire.batch import unpack_cursor
 from pusher.wire.blocks import FIRST, Start, Tally
 from pusher.wire.fingerprint import EMPTY, Fingerprint, canonical, summed, summed_by_place
-from pusher.wire.messages import HASH_DIGITS, Compare, Look, Segment
+from pusher.wire.messages import HASH_DIGITS, Compare, Look, Looked, Segment
 from pusher.wire.tables import Kind, RowSet
 
-_MOMENTS = (Kind.DATE, Kind.DATETIME, Kind.INSTANT)
 _WAYS = 16
-_GROUPS = 256  # parts of a stream that are compared first
 _GROUPS = 256  # parts of a stream that are compared first
 _GROUPS_AT_ONCE = 32
 _LEAF_ROWS = 64
 _LEAVES_AT_ONCE = 100
 _ONE_BUCKET_ROWS = 1000
 _MINUTES = len("2026-01-01T00:00")
-
 
 Period = tuple[str | None, str | None]  # from when and until when, ISO 8601; None: from the beginning, to the end
 
@@ -185,8 +182,11 @@ class Verifier:
         pages = [page.rows for part in parts for page in self._pages(table, position, part)]
         ranges = [(self._edge(table, part.low), self._edge(table, part.high)) for part in parts]
         answer = self._central.look(self._look(table, ranges=ranges))
-        verdict.incomplete |= answer.more
-        self._match(verdict, table, pages, answer.keys, answer.hashes, answer.mine)
+        if answer.more and len(parts) > 1:
+            for half in halves(parts):
+                self._look_along(verdict, table, position, half)
+            return
+        self._match(verdict, table, pages, answer)
 
     def _pages(self, table: TablePlan, position: Position, part: Part) -> Iterator[Page]:
         for low, high in pushed_within(position, part):
@@ -229,11 +229,25 @@ class Verifier:
         held_back = verdict.here - sum(each.count for each in prints)
         if not (differing or held_back):
             return
-        wanted = {at for at, _ in differing}
-        looked = self._central.look(self._look(table, wanted=sorted(wanted), of=of))
-        verdict.incomplete |= looked.more
-        pages = (self._in_buckets(table, rows, wanted, of) for rows in self._all_rows(table, position))
-        self._match(verdict, table, pages, looked.keys, looked.hashes, looked.mine)
+        if held_back:
+            verdict.missing += [
+                fault.local_key
+                for rows in self._all_rows(table, position)
+                for fault in self._prepared(table, rows).faults
+            ]
+        if differing:
+            self._look_into(verdict, table, position, [at for at, _ in differing], of)
+
+    def _look_into(
+        self, verdict: TableVerdict, table: TablePlan, position: Position | None, wanted: Sequence[int], of: int
+    ) -> None:
+        answer = self._central.look(self._look(table, wanted=wanted, of=of))
+        if answer.more and len(wanted) > 1:
+            for half in halves(wanted):
+                self._look_into(verdict, table, position, half, of)
+            return
+        pages = (self._in_buckets(table, rows, set(wanted), of) for rows in self._all_rows(table, position))
+        self._match(verdict, table, pages, answer)
 
     def _size(self, table: TablePlan, position: Position | None) -> int:
         if position:
@@ -261,7 +275,7 @@ class Verifier:
     def _in_buckets(self, table: TablePlan, rows: RowSet, wanted: set[int], of: int) -> RowSet:
         ready = self._prepared(table, rows)
         places = iter(self._buckets(table, ready, of))
-        return rows.take([i for i, digest in enumerate(ready.hashes) if not digest or next(places) in wanted])
+        return rows.take([i for i, digest in enumerate(ready.hashes) if digest and next(places) in wanted])
 
     # --- row by row
 
@@ -270,12 +284,15 @@ class Verifier:
         verdict: TableVerdict,
         table: TablePlan,
         pages: Iterable[RowSet],
-        keys: Sequence[str],
-        hashes: Sequence[str],
-        mine: Sequence[bool],
+        answer: Looked,
     ) -> None:
-        """Rows of the site against those of central in the same parts."""
-        there = dict(zip(self._identified(table, keys), zip(keys, hashes, mine, strict=True), strict=True))
+        """Rows of the site against those of central in the same parts.
+
+        If central did not list all of its own, those that it did not list are not known to be missing.
+        """
+        verdict.incomplete |= answer.more
+        rows_there = zip(answer.keys, answer.hashes, answer.mine, strict=True)
+        there = dict(zip(self._identified(table, answer.keys), rows_there, strict=True))
         for rows in pages:
             ready = self._prepared(table, rows)
             verdict.missing += [fault.local_key for fault in ready.faults]
@@ -283,9 +300,9 @@ class Verifier:
             own = [key_text(key) for key in ready.local.tuples(table.identity)]
             for key, identified, digest in zip(own, self._own_keys(table, ready, own), digests, strict=True):
                 match = there.pop(identified, None)
-                if match is None:
+                if match is None and not answer.more:
                     verdict.missing.append(key)
-                elif match[1] != digest:
+                elif match and match[1] != digest:
                     verdict.different.append(key)
         verdict.only_central += [key for key, _, is_mine in there.values() if is_mine]
 

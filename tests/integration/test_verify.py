@@ -159,3 +159,17 @@ def test_dense_parts_are_cut_until_few_rows_are_left(scene: Scene) -> None:
     missing, different, only_central = scene.differing()["reading"]
     assert (missing, only_central) == ([], [])
     assert [key.split(",")[0] for key in different] == ['["2026-02-01T00:00:00.001234"']
+
+
+def test_answers_that_are_too_long_are_asked_for_in_parts(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    north = """SELECT id FROM "node" WHERE name = 'north'"""
+    scene.central.run(
+        """DELETE FROM "count" WHERE id % 3 = 1""",
+        f"""DELETE FROM "reading" WHERE "time" >= '{moment(100)}' AND node IN ({north})""",
+    )
+    whole = scene.differing()
+    monkeypatch.setattr("pusher.central.verify.MAX_LOOKED", 20)
+    assert {name: [sorted(keys) for keys in found] for name, found in scene.differing().items()} == {
+        name: [sorted(keys) for keys in found] for name, found in whole.items()
+    }
+    assert len(whole["count"][0]) in (499, 500) and len(whole["reading"][0]) == 400
