@@ -116,3 +116,62 @@ row = sa.Table(
 
 # A row to lock where the thing to be locked does not exist yet.
 lock = sa.Table("pusher_lock", metadata, sa.Column("name", exact(255), primary_key=True), **TABLE_OPTIONS)
+
+# What arrived of each block of a site's stream. `total` is null where it has to be computed from the rows first, since
+# rows came there again.
+block = sa.Table(
+    "pusher_block",
+    metadata,
+    sa.Column("site", exact(100), primary_key=True),
+    sa.Column("table_name", exact(128), primary_key=True),
+    sa.Column("start", exact(40), primary_key=True),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("total", exact(32)),
+    **TABLE_OPTIONS,
+)
+
+# What was deleted because its site has deleted it: the row as JSON, by column name.
+tombstone = sa.Table(
+    "pusher_tombstone",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("site", exact(100), nullable=False),
+    sa.Column("table_name", exact(128), nullable=False),
+    sa.Column("row_key", sa.Text, nullable=False),
+    sa.Column("row", long_text(), nullable=False),
+    sa.Column("deleted", moment(), nullable=False),
+    **TABLE_OPTIONS,
+)
+
+# What a site's last comparison of both sides found. `passed`: when it last found them equal; `passed_deep`: the same,
+# when every row was read.
+verdict = sa.Table(
+    "pusher_verdict",
+    metadata,
+    sa.Column("site", exact(100), primary_key=True),
+    sa.Column("table_name", exact(128), primary_key=True),
+    sa.Column("verified", moment(), nullable=False),
+    sa.Column("deep", sa.Boolean, nullable=False),
+    sa.Column("verdict", exact(20), nullable=False),
+    sa.Column("rows_here", sa.BigInteger, nullable=False),
+    sa.Column("rows_there", sa.BigInteger, nullable=False),
+    sa.Column("missing", sa.BigInteger, nullable=False),
+    sa.Column("different", sa.BigInteger, nullable=False),
+    sa.Column("only_central", sa.BigInteger, nullable=False),
+    sa.Column("passed", moment()),
+    sa.Column("passed_deep", moment()),
+    **TABLE_OPTIONS,
+)
+
+# How often a row of an entity that goes both ways has changed, and what it was then. `site`: whose change was the last.
+version = sa.Table(
+    "pusher_version",
+    metadata,
+    sa.Column("table_name", exact(128), primary_key=True),
+    sa.Column("central_key", exact(255), primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("row_hash", exact(32), nullable=False),
+    sa.Column("site", exact(100)),
+    sa.Column("changed", moment(), nullable=False),
+    **TABLE_OPTIONS,
+)

@@ -19,7 +19,7 @@ from pusher.central import migrate
 from pusher.errors import SchemaMismatch, Unreachable
 from pusher.schema.engine import open_engine
 
-HEADS = {"bookkeeping": "bookkeeping_0002", "domain": "domain_0001"}
+HEADS = {"bookkeeping": "bookkeeping_0003", "domain": "domain_0001"}
 NewEngine = Callable[[], Engine]
 
 
@@ -116,7 +116,7 @@ def test_only_bookkeeping_leaves_a_foreign_database_alone(engine: Engine) -> Non
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all() == ["theirs"]
     assert migrate.check(engine, only_bookkeeping=True) == []
-    assert migrate.current(engine) == {"bookkeeping": "bookkeeping_0002", "domain": None}
+    assert migrate.current(engine) == {"bookkeeping": "bookkeeping_0003", "domain": None}
     assert "domain is at no revision, expected domain_0001" in migrate.check(engine)
 
 
