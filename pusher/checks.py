@@ -10,6 +10,7 @@ from pusher.config import Location, Settings, load
 from pusher.daemon import chosen
 from pusher.errors import PusherError
 from pusher.ledger import Ledger
+from pusher.push.outbox import uncaptured
 from pusher.push.pusher import PushJob, skew_seconds
 from pusher.push.source import Source, open_source
 from pusher.schema.guess import Role
@@ -93,6 +94,8 @@ def _check_location(
         if table.only_here:
             columns = ", ".join(table.only_here)
             yield Finding(what=location.name, detail=f"table {table.name}: central has no column {columns}: not sent")
+    for name, remedy in uncaptured(source, plan.working).items():
+        yield Finding(what=location.name, detail=f"table {name}: {remedy}", exit_code=1)
     ignored = [table.name for table in plan.tables if table.role is Role.IGNORE]
     detail = f"{len(plan.working)} tables are pushed"
     yield Finding(what=location.name, detail=detail + (f", left alone: {', '.join(ignored)}" if ignored else ""))

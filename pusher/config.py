@@ -64,6 +64,7 @@ class Location:
     sshport: int | None = None
     sshpassword: Secret | None = None
     dbstring: Secret | None = None  # an SQLAlchemy URL, which may hold a password
+    reconcile: Literal["off", "daily", "deep"] = "off"
     lastupdate: str | None = None
 
     @property
@@ -84,6 +85,9 @@ class TableSettings:
     lookback_seconds: float | None = None
     direction: Literal["up", "both"] | None = None
     agree: tuple[str, ...] | None = None
+    deletes: Literal["report", "propagate"] | None = None
+    max_delete_fraction: float | None = None
+    capture: Literal["none", "triggers"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -327,8 +331,10 @@ def example(site: str | None = None) -> str:
         raise UsageError(f"site: {fault}") from None
     return _EXAMPLE.format(
         general=_sample("general", off=() if site else ("site",), site=site or site_key.sample),
-        central=_sample("location", off=("cafile",), leave_out=("url", *SSH_KEYS, "dbstring")),
-        lab=_sample("location", off=("sshfolder", "sshport", "sshpassword"), leave_out=("kind", *REST_KEYS)),
+        central=_sample("location", off=("cafile", "reconcile"), leave_out=("url", *SSH_KEYS, "dbstring")),
+        lab=_sample(
+            "location", off=("sshfolder", "sshport", "sshpassword", "reconcile"), leave_out=("kind", *REST_KEYS)
+        ),
         table=_sample("table NAME", off=[key.name for key in KEYS["table NAME"]]),
     )
 

@@ -175,6 +175,14 @@ def _seconds(text: str, _: Place) -> float:
     return float(form[1]) * (unit or 0)
 
 
+def _fraction(text: str, _: Place) -> float:
+    form = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*(%?)", text)
+    value = float(form[1]) / (100 if form[2] else 1) if form else 2.0
+    if value > 1:
+        raise Fault(f'"{text}" is not a part of the whole; write 10 %, 0.1, or 100 % for no limit')
+    return value
+
+
 def _port(text: str, _: Place) -> int:
     if not re.fullmatch(r"[1-9][0-9]{0,4}", text) or int(text) > 65535:
         raise Fault(f'"{text}" is not a port; write a number from 1 to 65535')
@@ -229,6 +237,9 @@ _FILE = _form(r".*[^/]", "the name of a file in sshfolder")
 _KIND = _form("push", "a kind of job; the only one is push")
 _ROLE = _form("entity|stream|ignore", "entity, stream or ignore")
 _DIRECTION = _form("up|both", "up or both")
+_DELETES = _form("report|propagate", "report or propagate")
+_RECONCILE = _form("off|daily|deep", "off, daily or deep")
+_CAPTURE = _form("none|triggers", "none or triggers")
 _COLUMN = _form(r"[^,]+", "the name of one column")
 _COLUMNS = _form(r"\s*[^\s,][^,]*(,\s*[^\s,][^,]*)*", "a list of columns with commas between them", _columns)
 _SQLITE, _REST, _PRIMARY = "sqlite:///site.db", "https://central.example.org/rest/", "time, nodeId, type, locationId"
@@ -262,6 +273,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("sshport", "port there; default: as `ssh` has it", _port, "22"),
         Key("sshpassword", "secret: passphrase of the key, or password there", _secret, "env:SSH_PASSWORD"),
         Key("dbstring", "central's database, instead of resturl", _database, _MARIADB),
+        Key("reconcile", "off | daily | deep: compare each night and repair", _RECONCILE, "daily", "off"),
         Key("lastupdate", "delete it, or None, to send everything again", _marker, "None"),
     ),
     "table NAME": (
@@ -284,6 +296,9 @@ KEYS: dict[str, tuple[Key, ...]] = {
         ),
         Key("direction", "up, or both: rows of central come down too", _DIRECTION, "up"),
         Key("agree", "columns that must be equal on both sides", _COLUMNS, "type"),
+        Key("deletes", "report, or propagate: `verify --repair` deletes at central, too", _DELETES, "propagate"),
+        Key("max_delete_fraction", "of central's rows, at once, without --force", _fraction, "10 %"),
+        Key("capture", "none | triggers: `pusher capture` notes each change", _CAPTURE, "triggers"),
     ),
 }
 

@@ -24,6 +24,7 @@ from pusher.errors import AlreadyRunning, ConfigError, PusherError, UsageError
 from pusher.job import Outcome, Progress
 from pusher.ledger import Ledger, prepare_state
 from pusher.log import event
+from pusher.nightly import reconcile
 from pusher.notify import ServiceManager
 from pusher.push.pusher import PushJob
 from pusher.push.source import open_source
@@ -138,7 +139,9 @@ def _attempt(
     try:
         with open_source(settings) as source, reach(location) as central:
             reached(central)
-            outcome = PushJob(settings, location, source, central, ledger, force=force).run(progress)
+            job = PushJob(settings, location, source, central, ledger, force=force)
+            outcome = job.run(progress)
+            reconcile(settings, location, job, source, central, ledger, progress, outcome)
             outcome.bytes_sent, outcome.bytes_received = central.bytes_sent, central.bytes_received
             return outcome
     except PusherError as error:

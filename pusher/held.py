@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,9 +14,15 @@ from pusher.ledger import Ledger
 from pusher.wire.batch import unpack_cursor
 
 _HOLD = """
-insert into held (location, table_name, local_key, kind, reason, since, tried) values (?, ?, ?, ?, ?, ?, ?)
+insert into held (location, table_name, local_key, kind, reason, since, tried) values (?1, ?2, ?3, ?4, ?5, ?6, ?6)
 on conflict (location, table_name, local_key)
 do update set kind = excluded.kind, reason = excluded.reason, tried = excluded.tried, retry = 0
+where not (?7 and held.kind = 'conflict')
+"""
+_ADD_REASON = """
+update held set retry = 0, tried = ?6,
+reason = case when instr(reason, ?5) then reason else ?5 || '; before: ' || reason end
+where ?7 and location = ?1 and table_name = ?2 and local_key = ?3 and kind = 'conflict'
 """
 _READ = "select id, location, table_name, local_key, kind, reason, since, tried, retry from held"
 _SELECTED = """
@@ -122,16 +128,20 @@ class HeldList:
 
 
 class Quarantine:
-    """What is held of one location."""
+    """What is held of one location. `lasting`: the tables whose conflicts are settled already, and are held for the
+    operator to see: until he has them tried again, or gives them up."""
 
-    def __init__(self, ledger: Ledger, location: str) -> None:
+    def __init__(self, ledger: Ledger, location: str, lasting: Collection[str] = ()) -> None:
         self._ledger = ledger
         self._location = location
+        self._lasting = lasting
 
     def hold(self, table: str, faults: Iterable[Fault], now: str) -> None:
-        """A row that is held already keeps its number and gets the new reason."""
+        """A row that is held already keeps its number and gets the new reason, a lasting conflict beside its own."""
+        lasting = table in self._lasting
         with self._ledger.change() as db:
-            rows = [(self._location, table, f.local_key, f.kind, f.reason, now, now) for f in faults]
+            rows = [(self._location, table, f.local_key, f.kind, f.reason, now, lasting) for f in faults]
+            db.executemany(_ADD_REASON, rows)
             db.executemany(_HOLD, rows)
 
     def counts(self) -> dict[str, int]:
@@ -144,9 +154,10 @@ class Quarantine:
 
     def due(self, table: str, before: str, limit: int) -> list[HeldRow]:
         """The rows that wait for a parent, or were not tried since `before`: those that waited longest first."""
-        due = "(kind in ('parent', 'lacking') or tried < ?)"
+        due = "(kind in ('parent', 'lacking') or tried < ?) and not (? and kind = 'conflict')"
         query = f"{_READ} where location = ? and table_name = ? and {due} order by tried, id limit ?"
-        return [_held(row) for row in self._ledger.read(query, self._location, table, before, limit)]
+        lasting = table in self._lasting
+        return [_held(row) for row in self._ledger.read(query, self._location, table, before, lasting, limit)]
 
     def asked(self, table: str, after: int, limit: int) -> list[HeldRow]:
         """The next rows behind number `after` that somebody wants tried again."""
@@ -154,10 +165,19 @@ class Quarantine:
         return [_held(row) for row in self._ledger.read(query, self._location, table, after, limit)]
 
     def release(self, table: str, local_keys: Iterable[str]) -> None:
-        """No longer holds rows that central has taken since, or that somebody gave up."""
+        """No longer holds rows that central has taken since, or that are gone; lasting conflicts it keeps."""
         query = "delete from held where location = ? and table_name = ? and local_key = ?"
+        query += " and not (? and kind = 'conflict')"
+        lasting = table in self._lasting
         with self._ledger.change() as db:
-            db.executemany(query, ((self._location, table, key) for key in local_keys))
+            db.executemany(query, ((self._location, table, key, lasting) for key in local_keys))
+
+    def release_tried(self, table: str) -> None:
+        """No longer holds the lasting conflicts that somebody wanted tried again, and that were not held anew."""
+        query = "delete from held where location = ? and table_name = ? and kind = 'conflict' and retry"
+        if table in self._lasting:
+            with self._ledger.change() as db:
+                db.execute(query, (self._location, table))
 
 
 def _json(values: Iterable[object]) -> str:

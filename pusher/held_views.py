@@ -31,7 +31,8 @@ _WHAT_TO_DO = {
     Kind.REFUSED: "Central's database does not take the row as it is: mend the row at the site, or at central what the "
     "reason names (a column too short or NOT NULL, a parent that was deleted)",
     Kind.CONFLICT: "Central has another row under this key and does not overwrite it: agree with its owner whose row "
-    "it is, and change or delete the other",
+    "it is, and change or delete the other. Where the reason says which row stands, both sides have it already: "
+    "look, and release it",
     Kind.LACKING: "Central lacks the row or has it otherwise, as verify found: every cycle sends it again",
     Kind.PARENT: "What the row refers to is missing at the site, or held itself: add or mend it; every cycle tries the "
     "row again by itself",

@@ -11,8 +11,9 @@ class TableOutcome:
     """One table in one run.
 
     `late`: rows among those sent that came behind the checkpoint, or changed there, with their neighbours. `held`:
-    rows in quarantine at its end; `gone`: rows held before that the site no longer has. `created_here`: rows that
-    came down from central. `pending`: rows that still wait at the site, None if not counted.
+    rows in quarantine at its end; `gone`: rows held before that the site no longer has; `removed`: rows deleted at
+    central, since the site has deleted them. `created_here`, `updated_here`: rows that came down from central.
+    `pending`: rows that still wait at the site, None if not counted.
     """
 
     table: str
@@ -23,8 +24,10 @@ class TableOutcome:
     created: int = 0
     updated: int = 0
     created_here: int = 0
+    updated_here: int = 0
     held: int = 0
     gone: int = 0
+    removed: int = 0
     pending: int | None = None
     upto: str | None = None
     stopped: str | None = None

@@ -16,63 +16,13 @@ from typing import Any
 import msgspec
 
 from pusher.errors import ConfigError, PusherError
+from pusher.ledger_tables import TABLES, UPGRADES, VERSION
 from pusher.wire.batch import Cursor
 from pusher.wire.blocks import Start, block_of
 from pusher.wire.fingerprint import Fingerprint
 
-_VERSION = 2
 _BUSY_SECONDS = 30
 
-_TABLES = """
-create table location (
-    name text primary key, epoch text not null, marker text, instance text, schema_hash text, schema text,
-    resolved integer not null default 0
-) without rowid;
-create table checkpoint (
-    location text, table_name text, cursor text, sequence integer not null default 0, floor text,
-    counted real not null default 0, count_seconds real not null default 0, primary key (location, table_name)
-) without rowid;
-create table block (
-    location text, table_name text, start, rows integer not null, total text not null, sequence integer not null,
-    primary key (location, table_name, start)
-) without rowid;
-create table identity (
-    location text, table_name text, local_key text, central_key text not null, row_hash text not null,
-    primary key (location, table_name, local_key)
-) without rowid;
-create table entity (
-    location text, table_name text, digest text not null, primary key (location, table_name)
-) without rowid;
-create table held (
-    id integer primary key autoincrement, location text not null, table_name text not null, local_key text not null,
-    kind text not null, reason text not null, since text not null, tried text not null,
-    retry integer not null default 0, unique (location, table_name, local_key)
-);
-create table run (
-    id integer primary key, location text not null, started text not null, seconds real not null,
-    outcome text not null, exit_code integer not null
-);
-create index run_location on run (location, id);
-"""
-_UPGRADES = """
-alter table checkpoint add column sequence integer not null default 0;
-alter table checkpoint add column floor text;
-alter table checkpoint add column counted real not null default 0;
-alter table checkpoint add column count_seconds real not null default 0;
-create table block (
-    location text, table_name text, start, rows integer not null, total text not null, sequence integer not null,
-    primary key (location, table_name, start)
-) without rowid;
-alter table held rename to held_1;
-create table held (
-    id integer primary key autoincrement, location text not null, table_name text not null, local_key text not null,
-    kind text not null, reason text not null, since text not null, tried text not null,
-    retry integer not null default 0, unique (location, table_name, local_key)
-);
-insert into held (location, table_name, local_key, kind, reason, since, tried)
-select location, table_name, local_key, 'refused', reason, since, since from held_1;
-drop table held_1
-"""
 _KEPT_RUNS = 1000
 
 _READ_LOCATION = "select epoch, marker, instance, schema_hash, schema, resolved from location where name = ?"
@@ -91,9 +41,26 @@ _FORGET_CURSOR = "update checkpoint set cursor = null where location = ? and tab
 _FORGET_BLOCK = "delete from block where location = ? and table_name = ? and start = ?"
 _FORGET_LATER_BLOCKS = "delete from block where location = ? and table_name = ? and sequence > ?"
 _FORGET_BLOCKS_BEHIND = "delete from block where location = ? and table_name = ? and (? is null or start > ?)"
+_WRITE_FORM = """
+update checkpoint set form = ? where location = ? and table_name = ?
+and (? or not exists (select 1 from block where location = ? and table_name = ?))
+"""
+_FORGET_BLOCKS_WITHIN = """
+delete from block where location = ?1 and table_name = ?2 and (?3 is null or start >= ?3) and (?4 is null or start < ?4)
+"""
+_WRITE_PROVEN_BLOCK = """
+insert into block select ?1, ?2, ?3, ?4, ?5, sequence from checkpoint where location = ?1 and table_name = ?2
+"""
 _WRITE_BLOCK = "insert or replace into block values (?, ?, ?, ?, ?, ?)"
 _READ_IDENTITIES = "select local_key, central_key, row_hash from identity where location = ? and table_name = ?"
-_WRITE_IDENTITY = "insert or replace into identity values (?, ?, ?, ?, ?)"
+_READ_VERSIONS = "select local_key, version from identity where location = ? and table_name = ? and version > 0"
+_WRITE_IDENTITY = """
+insert or replace into identity (location, table_name, local_key, central_key, row_hash, version)
+values (?, ?, ?, ?, ?, ?)
+"""
+_WRITE_AGREED = """
+update identity set row_hash = ?, version = ? where location = ? and table_name = ? and local_key = ?
+"""
 _FORGET_RUNS = "delete from run where location = ? and id <= (select max(id) from run where location = ?) - ?"
 
 
@@ -174,11 +141,12 @@ class Ledger:
     def _create(self) -> None:
         with self.change():
             version = self._db.execute("pragma user_version").fetchone()[0]
-            if version < _VERSION:
-                for statement in (_UPGRADES if version else _TABLES).split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"pragma user_version = {_VERSION}")
-        if version > _VERSION:
+            steps = [UPGRADES[each] for each in range(version, VERSION)] if version else [TABLES]
+            for statement in (each for step in steps for each in step.split(";\n")):
+                self._db.execute(statement)
+            if version < VERSION:
+                self._db.execute(f"pragma user_version = {VERSION}")
+        if version > VERSION:
             raise PusherError(f"the ledger {self._path} was written by a newer pusher; update this one")
 
     def close(self) -> None:
@@ -306,6 +274,25 @@ class Ledger:
         with self.change():
             self._db.executemany(_FORGET_BLOCK, ((location, table, start) for start in starts))
 
+    def note_blocks(
+        self, location: str, table: str, low: Start, high: Start, blocks: Mapping[Start, Fingerprint]
+    ) -> None:
+        """Notes what central has, as was found, from block `low` to before `high` (None: the ends of the stream)."""
+        with self.change():
+            self._db.execute(_FORGET_BLOCKS_WITHIN, (location, table, low, high))
+            rows = [(location, table, start, each.count, each.total) for start, each in blocks.items()]
+            self._db.executemany(_WRITE_PROVEN_BLOCK, rows)
+
+    def block_form(self, location: str, table: str) -> str | None:
+        """In what form the rows of a stream were hashed, None if it is not known."""
+        rows = self.read("select form from checkpoint where location = ? and table_name = ?", location, table)
+        return rows[0][0] if rows else None
+
+    def note_block_form(self, location: str, table: str, form: str, *, anew: bool = False) -> None:
+        """Of a stream of which nothing was sent yet, or, `anew`, all of whose blocks were noted in this form."""
+        with self.change():
+            self._db.execute(_WRITE_FORM, (form, location, table, anew, location, table))
+
     def last_count(self, location: str, table: str) -> tuple[float, float]:
         """When the rows of a stream were last counted, in seconds since 1970, and how many seconds it took."""
         query = "select counted, count_seconds from checkpoint where location = ? and table_name = ?"
@@ -327,13 +314,36 @@ class Ledger:
         """Whether an id of any row of a table was learnt."""
         return bool(self.read("select 1 from identity where location = ? and table_name = ? limit 1", location, table))
 
+    def versions(self, location: str, table: str) -> dict[str, int]:
+        """Local key → central's version of the row that both sides last had alike, of a table that goes both ways."""
+        return dict(self.read(_READ_VERSIONS, location, table))
+
     def note_identities(
-        self, location: str, table: str, noted: Iterable[tuple[str, str, str]], resolved: int = 0
+        self,
+        location: str,
+        table: str,
+        noted: Iterable[tuple[str, str, str]],
+        resolved: int = 0,
+        versions: Mapping[str, int] | None = None,
     ) -> None:
-        """`resolved`: how many requests for ids central has answered, the one that gave these included."""
+        """`resolved`: how many requests for ids central has answered, the one that gave these included. `versions`:
+        as `versions` gives them."""
+        agreed = versions or {}
         with self.change():
-            self._db.executemany(_WRITE_IDENTITY, ((location, table, *each) for each in noted))
+            rows = ((location, table, *each, agreed.get(each[0], 0)) for each in noted)
+            self._db.executemany(_WRITE_IDENTITY, rows)
             self._db.execute(_WRITE_RESOLVED, (resolved, location))
+
+    def note_agreed(self, location: str, table: str, noted: Iterable[tuple[str, str, int]]) -> None:
+        """Rows that came down: local key, hash, version."""
+        with self.change():
+            rows = ((row_hash, version, location, table, key) for key, row_hash, version in noted)
+            self._db.executemany(_WRITE_AGREED, rows)
+
+    def forget_identities_of(self, location: str, table: str, local_keys: Iterable[str]) -> None:
+        query = "delete from identity where location = ? and table_name = ? and local_key = ?"
+        with self.change():
+            self._db.executemany(query, ((location, table, key) for key in local_keys))
 
     def forget_identities(self, location: str) -> None:
         with self.change():
@@ -360,6 +370,11 @@ class Ledger:
         with self.change():
             self._db.execute(query, (location, started, seconds, outcome.decode(), exit_code))
             self._db.execute(_FORGET_RUNS, (location, location, _KEPT_RUNS))
+
+    def first_run(self, location: str) -> str | None:
+        """When the first run began that is still noted, ISO 8601 in UTC."""
+        rows = self.read("select started from run where location = ? order by id limit 1", location)
+        return rows[0][0] if rows else None
 
     def last_run(self, location: str, *, successful: bool = False) -> Run | None:
         wanted = "and exit_code = 0" if successful else ""

@@ -20,6 +20,7 @@ from pusher.push.source import Source, moment_of, open_source
 from pusher.schema.guess import Role
 from pusher.schema.plan import Plan, TablePlan, make_plan
 from pusher.transport.reach import reach
+from pusher.verdicts import Verdicts
 from pusher.wire.batch import pack_cursor
 from pusher.wire.tables import Schema, Table
 
@@ -42,7 +43,8 @@ class TableView:
 
 @dataclass(frozen=True, kw_only=True)
 class TableStatus:
-    """`lag_seconds`: how far the checkpoint is behind the newest row of the site."""
+    """`lag_seconds`: how far the checkpoint is behind the newest row of the site. `verified`: when it was last compared
+    with central, and `verdict` what was found."""
 
     table: str
     role: str
@@ -50,6 +52,8 @@ class TableStatus:
     pending: int | None = None
     lag_seconds: float | None = None
     held: int = 0
+    verified: str | None = None
+    verdict: str | None = None
     stopped: str | None = None
 
 
@@ -147,8 +151,10 @@ def _table_statuses(
     central = Schema(dialect="", tables=msgspec.json.decode(schema, type=tuple[Table, ...]))
     plan: Plan = make_plan(source.schema(), central, settings.tables)
     checkpoints, held = ledger.checkpoints(location), Quarantine(ledger, location).counts()
+    verdicts = Verdicts(ledger, location).of_tables()
     found = []
     for table in plan.working + plan.stopped:
+        verdict = verdicts.get(table.name)
         checkpoint = checkpoints.get(table.name)
         cursor = checkpoint.cursor if checkpoint else None
         stream = table.role is Role.STREAM and not table.stopped
@@ -161,6 +167,8 @@ def _table_statuses(
                 pending=_pending(table, source, checkpoints) if stream else None,
                 lag_seconds=_lag_seconds(_newest(table, source) if stream else None, moment),
                 held=held.get(table.name, 0),
+                verified=verdict.verified if verdict else None,
+                verdict=verdict.verdict if verdict else None,
                 stopped=table.stopped,
             )
         )

@@ -18,6 +18,7 @@ from pusher.held import HeldList, Quarantine, Selection
 from pusher.job import NoProgress, Outcome
 from pusher.ledger import Ledger
 from pusher.push.pusher import PushJob
+from pusher.push.reconcile import Deleted, Reconciliation
 from pusher.push.source import Source
 from pusher.push.verdict import TableVerdict
 from pusher.push.verify import Period
@@ -48,7 +49,7 @@ class Database:
     def run(self, *statements: str) -> None:
         with self.engine.begin() as connection, closing(connection.connection.cursor()) as cursor:
             for statement in statements:
-                cursor.execute(self._spell(statement))  # not by SQLAlchemy, which would see % as a parameter
+                cursor.execute(self.spelt(statement))  # not by SQLAlchemy, which would see % as a parameter
 
     def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         bare = sa.table(table, *map(sa.column, columns))
@@ -57,10 +58,11 @@ class Database:
 
     def rows(self, query: str) -> list[Row]:
         with self.engine.connect() as connection, closing(connection.connection.cursor()) as cursor:
-            cursor.execute(self._spell(query))
+            cursor.execute(self.spelt(query))
             return [tuple(row) for row in cursor.fetchall()]
 
-    def _spell(self, statement: str) -> str:
+    def spelt(self, statement: str) -> str:
+        """As this database spells it."""
         for word, meaning in _WORDS[self.dialect].items():
             statement = statement.replace(f" {word}", f" {meaning}")
         return statement.replace('"', "`") if self.dialect == "mariadb" else statement
@@ -87,15 +89,20 @@ class Site(Database):
         assert self.held() == {}
         return outcome
 
-    def verify(self, central: Central, period: Period = (None, None)) -> list[TableVerdict]:
-        with self._job(central) as job:
-            return job.verify([], NoProgress(), period)
+    def verify(self, central: Central, period: Period = (None, None), *, deep: bool = True) -> list[TableVerdict]:
+        with self._reconciliation(central) as both:
+            return both.verify([], NoProgress(), period, deep=deep)
 
     def repair(self, central: Central, verdicts: list[TableVerdict]) -> Outcome:
         """Has a cycle send what the verdicts name."""
-        with self._job(central) as job:
-            job.send_again(verdicts)
+        with self._reconciliation(central) as both:
+            both.send_again(verdicts)
         return self.push(central)
+
+    def delete(self, central: Central, verdicts: list[TableVerdict], *, force: bool = False) -> Deleted:
+        """Has central delete what the verdicts name as only there."""
+        with self._reconciliation(central) as both:
+            return both.delete(verdicts, force=force)
 
     def retry_held(self) -> None:
         """The next cycle tries all held rows again."""
@@ -120,6 +127,14 @@ class Site(Database):
         settings = load(self.config)
         with Ledger(settings.general.state) as ledger:
             yield PushJob(settings, settings.locations[0], Source(self.engine), central, ledger, force=force)
+
+    @contextmanager
+    def _reconciliation(self, central: Central) -> Iterator[Reconciliation]:
+        settings = load(self.config)
+        with Ledger(settings.general.state) as ledger:
+            source = Source(self.engine)
+            job = PushJob(settings, settings.locations[0], source, central, ledger)
+            yield Reconciliation(settings, job, source, central, ledger)
 
 
 class Workshop:

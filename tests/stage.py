@@ -29,7 +29,7 @@ from tests.servers import free_port
 
 PUSHER = Path(sys.executable).with_name("pusher")
 _START_SECONDS = 30
-_COMMAND_SECONDS = 60
+_COMMAND_SECONDS = 120
 _OF_CENTRAL = ("Server", "Pushstatus")  # where central notes who pushed
 _CONFIG = """\
 ; what the operator wrote

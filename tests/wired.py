@@ -14,9 +14,12 @@ from pusher.wire.messages import (
     Look,
     Looked,
     Receipt,
+    Remove,
+    Removed,
     Report,
     Resolve,
     Resolved,
+    Verified,
     Welcome,
 )
 
@@ -42,6 +45,12 @@ class Wired:
 
     def look(self, request: Look) -> Looked:
         return decode(encode(self._central.look(decode(encode(request), Look))), Looked)
+
+    def remove(self, request: Remove) -> Removed:
+        return decode(encode(self._central.remove(decode(encode(request), Remove))), Removed)
+
+    def verified(self, verified: Verified) -> Done:
+        return decode(encode(self._central.verified(decode(encode(verified), Verified))), Done)
 
     def report(self, report: Report) -> Done:
         return decode(encode(self._central.report(decode(encode(report), Report))), Done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -52,7 +52,7 @@ class IdentityMap:
     def known(self, local_keys: Iterable[str]) -> dict[str, Known]:
         map_ = bookkeeping.identity
         found = {}
-        for chunk in _chunks(list(local_keys)):
+        for chunk in chunks(local_keys):
             query = sa.select(map_.c.local_key, map_.c.central_key, map_.c.row_hash, map_.c.owns).where(
                 map_.c.site == self._site, map_.c.table_name == self._table, map_.c.local_key.in_(chunk)
             )
@@ -64,7 +64,7 @@ class IdentityMap:
         """Whose word counts, as (site, local key), for each central row that has an owner."""
         map_ = bookkeeping.identity
         found: dict[str, set[tuple[str, str]]] = {}
-        for chunk in _chunks(list(central_keys)):
+        for chunk in chunks(central_keys):
             query = sa.select(map_.c.central_key, map_.c.site, map_.c.local_key).where(
                 map_.c.table_name == self._table, map_.c.central_key.in_(chunk), map_.c.owns
             )
@@ -76,7 +76,7 @@ class IdentityMap:
         """The site's keys of central's rows, as far as it knows them."""
         map_ = bookkeeping.identity
         found: dict[str, list[str]] = {}
-        for chunk in _chunks(list(central_keys)):
+        for chunk in chunks(central_keys):
             query = sa.select(map_.c.central_key, map_.c.local_key).where(
                 map_.c.table_name == self._table, map_.c.central_key.in_(chunk), map_.c.site == self._site
             )
@@ -88,10 +88,35 @@ class IdentityMap:
         """Those of the keys that some site knows a row by, even if that row is no longer there."""
         map_ = bookkeeping.identity
         found: set[str] = set()
-        for chunk in _chunks(list(central_keys)):
+        for chunk in chunks(central_keys):
             query = sa.select(map_.c.central_key).where(map_.c.table_name == self._table, map_.c.central_key.in_(chunk))
             found |= set(self._connection.scalars(query))
         return found
+
+    def knowing(self, central_keys: Iterable[str]) -> dict[str, list[str]]:
+        """The sites that know these rows of central, one as often as it has rows that are this one."""
+        map_ = bookkeeping.identity
+        found: dict[str, list[str]] = {}
+        for chunk in chunks(central_keys):
+            query = sa.select(map_.c.central_key, map_.c.site).where(
+                map_.c.table_name == self._table, map_.c.central_key.in_(chunk)
+            )
+            for central_key, site in self._connection.execute(query):
+                found.setdefault(central_key, []).append(site)
+        return found
+
+    def forget(self, local_keys: Iterable[str]) -> None:
+        self._forget(bookkeeping.identity.c.local_key, local_keys)
+
+    def forget_central(self, central_keys: Iterable[str]) -> None:
+        """No row of the site is one of these any more."""
+        self._forget(bookkeeping.identity.c.central_key, central_keys)
+
+    def _forget(self, column: sa.Column[str], keys: Iterable[str]) -> None:
+        map_ = bookkeeping.identity
+        mine = (map_.c.site == self._site, map_.c.table_name == self._table)
+        for chunk in chunks(keys):
+            self._connection.execute(sa.delete(map_).where(*mine, column.in_(chunk)))
 
     def note(self, before: dict[str, Known], after: dict[str, Known]) -> None:
         map_ = bookkeeping.identity
@@ -113,5 +138,7 @@ class IdentityMap:
             )
 
 
-def _chunks(items: list[str]) -> Iterable[list[str]]:
+def chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    """As many as go into one query."""
+    items = list(texts)
     return (items[at : at + _CHUNK] for at in range(0, len(items), _CHUNK))

@@ -112,6 +112,14 @@ class Ownership:
         return row_hashes(self.target.columns(rows.names), rows)
 
 
+def forget_guests(target: Target, site: str, key: tuple[str, ...], rows: RowSet) -> None:
+    """Rows that are no more are nobody's."""
+    hashes = key_hashes(target, key, rows)
+    for chunk in _chunks(sorted(set(hashes))):
+        mine = (bookkeeping.row.c.table_name == target.table.name, bookkeeping.row.c.site == site)
+        target.connection.execute(sa.delete(bookkeeping.row).where(*mine, bookkeeping.row.c.row_key.in_(chunk)))
+
+
 def belong(target: Target, site: str, key: tuple[str, ...], rows: RowSet) -> list[bool]:
     """Which of the rows, all of them central's, are those of `site`."""
     scopes = _scopes(target, key, rows)

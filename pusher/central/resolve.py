@@ -8,6 +8,7 @@ from typing import Any
 
 from pusher.central.identity import IdentityMap, Known, key_text
 from pusher.central.rows import Key, Target, is_numbered
+from pusher.central.versions import Version, Versions
 from pusher.wire.batch import pack_cursor
 from pusher.wire.fingerprint import canonical, row_hashes
 from pusher.wire.messages import Conflict, Refusal, Resolved
@@ -19,7 +20,8 @@ class Resolution:
     """The rows of one request on their way; call it under the table's lock.
 
     Then two sites that bring the same row at the same moment get the same one.
-    `local_keys`: the site's primary key of each row. `key`: the natural key, () if there is none.
+    `local_keys`: the site's primary key of each row. `key`: the natural key, () if there is none. `versions`: see
+    Resolve; with them any site may write any row, if it knows what it undoes.
     """
 
     target: Target
@@ -29,6 +31,7 @@ class Resolution:
     key: tuple[str, ...]
     agree: tuple[str, ...] = ()
     insist: bool = False
+    versions: list[int] | None = None
 
     keys: list[Key | None] = field(init=False)
     refused: dict[int, str] = field(init=False)
@@ -48,6 +51,9 @@ class Resolution:
         self._primary_key = self.target.table.primary_key or self.key
         self._read_names = self.rows.names + tuple(name for name in self._primary_key if name not in self.rows.names)
         self.keys = [None] * len(self.rows)
+        self._versions = None if self.versions is None else Versions(self.target, self._primary_key)
+        self._now: dict[str, Version] = {}  # by central key
+        self._written: list[Key] = []
 
     def run(self) -> Resolution:
         storable = [i for i in range(len(self.rows)) if i not in self.refused]
@@ -60,6 +66,8 @@ class Resolution:
             reason = f"{', '.join(self.key)} is NULL, so nothing tells this row from another"
             self.refused |= dict.fromkeys(rest, reason)
         self._map.note(self._known, self._notes)
+        if self._versions is not None:
+            self._now |= self._versions.wrote(self.site, self._written)
         return self
 
     def answer(self, resolved: int) -> Resolved:
@@ -72,7 +80,12 @@ class Resolution:
             conflicts=self.conflicts,
             refused=refused,
             resolved=resolved,
+            versions=None if self.versions is None else [self._version_of(key) for key in self.keys],
         )
+
+    def _version_of(self, key: Key | None) -> int:
+        now = None if key is None else self._now.get(key_text(key))
+        return now.number if now else 0
 
     def _has_natural_key(self, index: int) -> bool:
         return bool(self.key) and all(self.rows.column(name)[index] is not None for name in self.key)
@@ -84,7 +97,10 @@ class Resolution:
         for i, key in zip(indexes, self._canonical(self.key, self.rows.take(indexes)), strict=True):
             groups.setdefault(key, []).append(i)
         firsts = {key: group[0] for key, group in groups.items()}
-        existing = self.target.find(self._read_names, self.key, self._bound_values(self.key, firsts.values()))
+        wanted = self._bound_values(self.key, firsts.values())
+        if self._versions is not None:
+            self._versions.lock(self.key, wanted)
+        existing = self.target.find(self._read_names, self.key, wanted)
         place = {key: at for at, key in enumerate(self._canonical(self.key, existing))}
         self._meet(existing, {i: place[key] for key, i in firsts.items() if key in place}, same_key=True)
         missing = [i for key, i in firsts.items() if key not in place]
@@ -139,6 +155,7 @@ class Resolution:
         hashes = [digest.hex() for digest in row_hashes(self._columns, compared)]
         differing = {i for i, at in found.items() if hashes[at] != self._hashes[i]}
         owners = self._owners([central_keys[found[i]] for i in differing])
+        self._look([central_keys[at] for at in found.values()])
         updates = []
         for i, at in found.items():
             known = self._known.get(self._local[i])
@@ -149,7 +166,11 @@ class Resolution:
                 if self._disagree(i, compared, at):
                     self._conflict("agree", owner, i, compared, at)
                     continue
-                if known is not None and known.row_hash == self._hashes[i] and not self.insist:
+                if self._versions is not None:
+                    if self._weigh(i, central_keys[at], compared, at, owner):
+                        updates.append((i, central_keys[at]))
+                        owns = owns or not owned_by
+                elif known is not None and known.row_hash == self._hashes[i] and not self.insist:
                     # Nothing new to say: central's row was changed there since, or is another's all along.
                     if owner is not None and not owns:
                         self._conflict("owned", owner, i, compared, at)
@@ -181,6 +202,27 @@ class Resolution:
             for column in self.target.columns(self.agree)
         )
 
+    def _look(self, central_keys: list[Key]) -> None:
+        if self._versions is not None:
+            self._now |= self._versions.look(central_keys)
+
+    def _weigh(self, index: int, central_key: Key, compared: RowSet, at: int, owner: str | None) -> bool:
+        """Of a row that goes both ways and differs: is it to be written? If not, the site is told why."""
+        assert self.versions is not None
+        now, known = self._now[key_text(central_key)], self._known.get(self._local[index])
+        agreed = self.versions[index]
+        if agreed < 0:
+            return False
+        if known is None or known.central_key != key_text(central_key):
+            agreed, known = 0, None
+        (there,) = row_hashes(self._columns, compared.take([at]))
+        said = known is not None and now.number == 1 and known.row_hash == there.hex()
+        if agreed == now.number or now.site == self.site or said:
+            return True  # nobody else has changed it
+        whose = now.site or (owner if now.number == 1 else None)
+        self._conflict("changed" if agreed or self.insist else "met", whose, index, compared, at)
+        return False
+
     def _conflict(self, kind: str, owner: str | None, index: int, compared: RowSet, at: int) -> None:
         here, central = {}, {}
         for name, ours, theirs in zip(self.rows.names, self.rows.columns, compared.columns, strict=True):
@@ -195,12 +237,16 @@ class Resolution:
         existing = self._find(list(known.values()))
         compared = RowSet(names=self.rows.names, columns=[existing.column(name) for name in self.rows.names])
         hashes = [digest.hex() for digest in row_hashes(self._columns, compared)]
-        there = dict(zip(existing.tuples(self._primary_key), hashes, strict=True))
+        there = {key: at for at, key in enumerate(existing.tuples(self._primary_key))}
+        self._look(list(there))
         updates = []
         for i, key in known.items():
             if key in there:
+                at = there[key]
                 self._map_to(i, key, owns=True)
-                if there[key] != self._hashes[i]:
+                if hashes[at] != self._hashes[i] and (
+                    self._versions is None or self._weigh(i, key, compared, at, None)
+                ):
                     updates.append((i, key))
         self._update(updates)
         # Known but not there: somebody deleted it at central.
@@ -239,6 +285,7 @@ class Resolution:
                 refused[position] = "central changed its key while storing it"
                 continue
             self._map_to(indexes[position], key, owns=True)
+            self._written.append(key)
             self.created += 1
         return refused
 
@@ -278,6 +325,7 @@ class Resolution:
             i = updates[position][0]
             self.refused[i] = reason
             self._notes[self._local[i]] = replace(self._notes[self._local[i]], row_hash="")  # it has still to be said
+        self._written += [key for position, (_, key) in enumerate(updates) if position not in refused]
         self.updated += len(updates) - len(refused)
 
     def _map_to(self, index: int, central_key: Key, *, owns: bool) -> None:

@@ -66,6 +66,11 @@ class Target:
             sa.update(source).where(*(source.c[name] == binds[name] for name in key)).values(values), names, rows
         )
 
+    def delete(self, key: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
+        """Deletes the rows whose columns `key` are those of `rows`; the reason for each index that was refused."""
+        source, binds = raw_table(self.table), _binds(key)
+        return self._write(sa.delete(source).where(*(source.c[name] == binds[name] for name in key)), key, rows)
+
     def number(self, count: int) -> list[Key]:
         """`count` fresh primary keys of a table that the database numbers; call it under the table's lock."""
         name = next(name for name in self.table.primary_key if self.table.column(name).numbered)

@@ -7,40 +7,41 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy import exc
 from sqlalchemy.engine import Engine
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 import pusher
-from models import bookkeeping
-from pusher.central.owners import Ownership
+from pusher.central.batches import apply
+from pusher.central.blocks import BlockNotes
 from pusher.central.pushstatus import write_pushstatus
 from pusher.central.refusals import Fault, fault_of, reason_of
+from pusher.central.remove import Removal
 from pusher.central.resolve import Resolution
-from pusher.central.rows import Target, can_upsert
+from pusher.central.rows import Target
 from pusher.central.sites import (
     checkpoints,
     count_resolve,
     emptied,
     forget_batches,
     instance_of,
-    last_sequence,
     lock,
     note_contact,
     resolved,
     utc_now,
 )
+from pusher.central.verdicts import note_verdicts
 from pusher.central.verify import SiteRows
-from pusher.errors import CentralUnreachable, ProtocolError, SchemaMismatch, SequenceConflict, Unreachable
+from pusher.central.versions import entity_rows
+from pusher.errors import CentralUnreachable, ProtocolError, SchemaMismatch, Unreachable
 from pusher.schema.engine import writing
-from pusher.schema.reading import read
 from pusher.schema.reflect import dialect_name, reflect, schema_hash
 from pusher.wire import PROTOCOL
-from pusher.wire.batch import Batch, Packed, pack, unpack
-from pusher.wire.fingerprint import fingerprint
+from pusher.wire.batch import Batch, unpack
+from pusher.wire.fingerprint import row_hashes, summed
 from pusher.wire.messages import (
+    MAX_REMOVED,
     Compare,
     Compared,
     Done,
@@ -50,10 +51,12 @@ from pusher.wire.messages import (
     Look,
     Looked,
     Receipt,
-    Refusal,
+    Remove,
+    Removed,
     Report,
     Resolve,
     Resolved,
+    Verified,
     Welcome,
 )
 from pusher.wire.tables import RowSet, Schema, Table
@@ -126,6 +129,8 @@ class Store:
         if len(request.local_keys) != len(rows):
             raise ProtocolError("there is not one local key for each row")
         _check_key(table, request.key)
+        if request.versions is not None and len(request.versions) != len(rows):
+            raise ProtocolError("there is not one version for each row")
 
         def run(connection: sa.Connection) -> Resolved:
             lock(connection, table.name)
@@ -137,6 +142,7 @@ class Store:
                 key=request.key,
                 agree=request.agree,
                 insist=request.insist,
+                versions=request.versions,
             )
             return resolution.run().answer(count_resolve(connection, request.site))
 
@@ -151,45 +157,68 @@ class Store:
         rows = unpack(batch.rows)
         table = self._table(batch.table, rows.names)
         _check_named(rows, batch.key)
-        if fingerprint((table.column(name) for name in rows.names), rows) != batch.fingerprint:
+        hashes = row_hashes((table.column(name) for name in rows.names), rows)
+        if summed(hashes) != batch.fingerprint:
             raise ProtocolError(f"batch {batch.sequence} of {batch.table} does not have the fingerprint that it names")
         if batch.origin is not None and len(batch.origin) != len(rows):
             raise ProtocolError("there is not one origin for each row")
         if batch.origin is None:
             _check_key(table, batch.key)
-        return self._transaction(lambda connection: self._apply(connection, table, batch, rows))
+        if batch.cursor is not None:
+            _check_named(rows, (batch.cursor,))
+        return self._transaction(lambda connection: apply(self._target(connection, table), batch, rows, hashes))
 
     def entities(self, query: EntityQuery) -> EntityRows:
         _check_protocol(query.protocol)
-        table = self._table(query.table, query.names)
+        table = self._table(query.table, query.names + query.key)
         if not query.names:
             raise ProtocolError("no column is asked for")
-        keys = table.primary_key
-        names = tuple(dict.fromkeys(keys + query.names))
 
         def run(connection: sa.Connection) -> EntityRows:
-            rows = read(connection, self._dialect, table, names, lambda select: select)
-            columns = tuple(table.column(name) for name in names)
-            digest = fingerprint(columns, rows).total
-            if digest == query.digest:
-                return EntityRows(digest=digest, keys=[], rows=None)
-            sent = RowSet(names=query.names, columns=[rows.column(name) for name in query.names])
-            packed: Packed = pack(tuple(table.column(name).kind for name in query.names), sent)
-            return EntityRows(digest=digest, keys=rows.tuples(keys), rows=packed)
+            lock(connection, table.name)  # since versions are noted
+            return entity_rows(self._target(connection, table), query)
 
         return self._transaction(run)
 
     def compare(self, request: Compare) -> Compared:
         table = self._compared_table(request)
-        return self._transaction(
-            lambda connection: SiteRows(self._target(connection, table), request).compare(request), self._reading
-        )
+
+        def run(connection: sa.Connection) -> Compared:
+            if request.noted and request.cursor:
+                notes = BlockNotes(connection, request.site, table.name, table.column(request.cursor))
+                return Compared(differing=list(notes.compare(request)))
+            return SiteRows(self._target(connection, table), request).compare(request)
+
+        return self._transaction(run, self._reading)
 
     def look(self, request: Look) -> Looked:
         table = self._compared_table(request)
         return self._transaction(
             lambda connection: SiteRows(self._target(connection, table), request).look(request), self._reading
         )
+
+    def remove(self, request: Remove) -> Removed:
+        """Deletes rows that the site has deleted, and buries them. Some may be refused: what others refer to."""
+        _check_protocol(request.protocol)
+        if max(len(request.keys), len(request.forgotten)) > MAX_REMOVED:
+            raise ProtocolError(f"more than {MAX_REMOVED} rows to be deleted in one message")
+        table = self._table(request.table, request.key + ((request.cursor,) if request.cursor else ()))
+        if not (request.key or request.mapped):
+            raise ProtocolError("it is not said by what the rows are known")
+        return self._transaction(lambda connection: Removal(self._target(connection, table), request).run())
+
+    def verified(self, verified: Verified) -> Done:
+        """Notes what a comparison found, and the blocks that it proved."""
+        _check_protocol(verified.protocol)
+        tables = {
+            name: self._table(name, (found.cursor,) if found.cursor else ()) for name, found in verified.tables.items()
+        }
+
+        def run(connection: sa.Connection) -> Done:
+            note_verdicts(connection, verified, tables)
+            return Done()
+
+        return self._transaction(run)
 
     def report(self, report: Report) -> Done:
         _check_protocol(report.protocol)
@@ -202,35 +231,6 @@ class Store:
         return self._transaction(run)
 
     # ---
-
-    def _apply(self, connection: sa.Connection, table: Table, batch: Batch, rows: RowSet) -> Receipt:
-        repeat = _claim(connection, batch, table.name)
-        if repeat is not None:
-            return repeat
-        refused = self._write(self._target(connection, table), batch, rows)
-        receipt = Receipt(
-            sequence=batch.sequence,
-            rows=len(rows),
-            stored=len(rows) - len(refused),
-            refused=sorted(refused, key=lambda each: each.index),
-        )
-        _record(connection, batch, table.name, receipt)
-        return receipt
-
-    def _write(self, target: Target, batch: Batch, rows: RowSet) -> list[Refusal]:
-        if batch.origin is not None or not can_upsert(self._dialect, target.table, rows.names, batch.key):
-            return _resolve(target, batch, rows)
-        bound, refused = target.parameters(rows)
-        storable = [i for i in range(len(rows)) if i not in refused]
-        refusals = [Refusal(index=i, reason=reason) for i, reason in refused.items()]
-        if refused:
-            rows, bound = rows.take(storable), [bound[i] for i in storable]
-        owned = Ownership(target=target, site=batch.site, key=batch.key, rows=rows, bound=bound)
-        mine = [place for place in range(len(rows)) if place not in owned.foreign and place not in owned.same]
-        faults = target.upsert(rows.names, batch.key, bound if len(mine) == len(bound) else [bound[i] for i in mine])
-        owned.note(place for at, place in enumerate(mine) if at not in faults)
-        refusals += [Refusal(index=storable[mine[at]], reason=reason) for at, reason in faults.items()]
-        return refusals + [_conflict(storable[place], owner) for place, owner in owned.foreign.items()]
 
     def _compared_table(self, request: Compare | Look) -> Table:
         _check_protocol(request.protocol)
@@ -298,83 +298,3 @@ def _check_key(table: Table, key: tuple[str, ...]) -> None:
     """Without a key of its own, a row of a table that central does not number could not be told from others."""
     if not key and not any(column.numbered for column in table.columns):
         raise SchemaMismatch(f"central does not number {table.name}, so its rows need a key")
-
-
-def _claim(connection: sa.Connection, batch: Batch, table: str) -> Receipt | None:
-    """Locks the checkpoint and checks the sequence; the stored receipt if the batch was here before."""
-    ledger, marks = bookkeeping.batch, bookkeeping.checkpoint
-    mine = (marks.c.site == batch.site, marks.c.table_name == table)
-    lock(connection, f"{batch.site}/{table}")
-    row = connection.execute(sa.select(marks.c.epoch, marks.c.sequence).where(*mine)).one_or_none()
-    known = row.sequence if row and row.epoch == batch.epoch else None
-    if known is None:
-        known = last_sequence(connection, batch.site, batch.epoch, table)
-    expected = known + 1
-    if batch.sequence == expected:
-        return None
-    if 0 < batch.sequence < expected:
-        stored = connection.execute(
-            sa.select(ledger.c.fingerprint, ledger.c.receipt).where(
-                ledger.c.site == batch.site,
-                ledger.c.epoch == batch.epoch,
-                ledger.c.table_name == table,
-                ledger.c.sequence == batch.sequence,
-            )
-        ).one_or_none()
-        if stored and stored.fingerprint == _fingerprint_text(batch):
-            return msgspec.json.decode(stored.receipt, type=Receipt)
-    raise SequenceConflict(
-        f"batch {batch.sequence} of {table} came where central expected {expected}; "
-        f"does another agent push as site {batch.site}?",
-        expected,
-    )
-
-
-def _record(connection: sa.Connection, batch: Batch, table: str, receipt: Receipt) -> None:
-    ledger, marks = bookkeeping.batch, bookkeeping.checkpoint
-    now = utc_now()
-    cursor = msgspec.json.encode(batch.last).decode()
-    connection.execute(
-        sa.insert(ledger).values(
-            site=batch.site,
-            epoch=batch.epoch,
-            table_name=table,
-            sequence=batch.sequence,
-            fingerprint=_fingerprint_text(batch),
-            rows=receipt.rows,
-            first_cursor=msgspec.json.encode(batch.first).decode(),
-            last_cursor=cursor,
-            receipt=msgspec.json.encode(receipt).decode(),
-            applied=now,
-        )
-    )
-    mine = (marks.c.site == batch.site, marks.c.table_name == table)
-    values = {"epoch": batch.epoch, "sequence": batch.sequence, "cursor": cursor, "updated": now}
-    total = marks.c.rows_total + receipt.stored
-    if not connection.execute(sa.update(marks).where(*mine).values(**values, rows_total=total)).rowcount:
-        first = values | {"site": batch.site, "table_name": table, "rows_total": receipt.stored}
-        connection.execute(sa.insert(marks).values(first))
-
-
-def _resolve(target: Target, batch: Batch, rows: RowSet) -> list[Refusal]:
-    """Stores the rows of a stream one by one, as those of an entity."""
-    lock(target.connection, target.table.name)
-    local_keys = batch.origin if batch.origin is not None else rows.tuples(batch.key)
-    key = () if batch.origin is not None else batch.key
-    resolution = Resolution(target=target, site=batch.site, rows=rows, local_keys=local_keys, key=key).run()
-    same = "another row of this site has its key"
-    conflicts = [
-        Refusal(index=each.index, reason=same, owner=batch.site)
-        if each.owner == batch.site
-        else _conflict(each.index, each.owner)
-        for each in resolution.conflicts
-    ]
-    return conflicts + [Refusal(index=i, reason=reason) for i, reason in resolution.refused.items()]
-
-
-def _conflict(index: int, owner: str | None) -> Refusal:
-    return Refusal(index=index, reason=f"its key is that of a row of site {owner}, which is another", owner=owner)
-
-
-def _fingerprint_text(batch: Batch) -> str:
-    return f"{batch.fingerprint.count}:{batch.fingerprint.total}"

@@ -11,7 +11,7 @@ import typer
 
 import pusher
 from pusher import log
-from pusher.cli import central, demo, held, service, site, verify
+from pusher.cli import capture, central, demo, held, service, site, verify
 from pusher.cli.context import Context
 from pusher.errors import PusherError
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 site.add_to(app)
 verify.add_to(app)
 held.add_to(app)
+capture.add_to(app)
 service.add_to(app)
 central.add_to(app)
 demo.add_to(app)

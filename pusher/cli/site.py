@@ -13,6 +13,7 @@ from pusher.cli.progress import progress_bars
 
 if TYPE_CHECKING:
     from pusher.job import Outcome
+    from pusher.views import TableStatus
 
 Locations = Annotated[list[str] | None, typer.Argument(help="Locations of the configuration; else all switched on.")]
 
@@ -186,9 +187,13 @@ def status(context: typer.Context, json: Json = False) -> None:
             f"last success {view.last_success or 'never'}" + (f", {view.error}" if view.error else "")
         )
         rows = [
-            (t.table, t.role, t.checkpoint or "", t.pending, t.lag_seconds, t.held, t.stopped or "")
+            (t.table, t.role, t.checkpoint or "", t.pending, t.lag_seconds, t.held, _verified(t), t.stopped or "")
             for t in view.tables
         ]
         if rows:
-            columns = ("table", "role", "checkpoint", "pending", "lag, s", "held", "stopped")
+            columns = ("table", "role", "checkpoint", "pending", "lag, s", "held", "last verified", "stopped")
             print_table("", columns, rows)
+
+
+def _verified(table: TableStatus) -> str:
+    return f"{table.verdict} {table.verified}" if table.verified else ""

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _KEYS_ON_A_SCREEN = 20
 _COLUMNS = (
-    "table", "role", "here", "there", "missing", "different", "only at central", "held", "parts", "seconds", "verdict",
+    "table", "role", "here", "there", "missing", "different", "only at central", "held", "compared", "parts", "seconds",
+    "verdict",
 )  # fmt: skip
 
 
@@ -30,8 +31,12 @@ def verify(
     table: Annotated[list[str] | None, typer.Option("--table", help="Only this one; may be repeated.")] = None,
     since: Annotated[str | None, typer.Option(help="Only rows of streams from then on.", metavar="T")] = None,
     until: Annotated[str | None, typer.Option(help="Only rows of streams before then.", metavar="T")] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every row, not only what both sides noted of it.")] = False,
     repair: Annotated[
         bool, typer.Option("--repair", help="Send what central lacks or has otherwise, and compare again.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Repair although a side is suddenly empty, or much is to be deleted.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -43,7 +48,7 @@ def verify(
     path = of(context).config_path()
     alone = only_instance(load(path).general.state) if repair else nullcontext()
     with alone, progress_bars() as progress:
-        verdicts = run(path, locations or [], table or [], progress, since=since, until=until, repair=repair)
+        verdicts = run(path, locations or [], table or [], progress, since=since, until=until, deep=deep, repair=repair)
     if json:
         print_json([_plain(verdict) for verdict in verdicts])
     else:
@@ -62,7 +67,10 @@ def _plain(verdict: LocationVerdict) -> dict[str, object]:
 def _show(verdict: LocationVerdict) -> None:
     size = verdict.bytes_sent + verdict.bytes_received
     repaired = f", {verdict.repaired:,} rows sent again" if verdict.repaired else ""
+    repaired += f", {verdict.deleted:,} rows deleted at central" if verdict.deleted else ""
     say(f"{verdict.location}: {verdict.error or f'{size:,} bytes on the wire{repaired}'}")
+    for note in verdict.notes:
+        say(note)
     if not verdict.tables:
         return
     print_table("", _COLUMNS, (_row(each) for each in verdict.tables))
@@ -79,8 +87,9 @@ def _show(verdict: LocationVerdict) -> None:
 
 
 def _row(each: TableVerdict) -> tuple[object, ...]:
-    found = (len(each.missing), len(each.different), len(each.only_central), each.held, each.parts)
-    return (each.table, each.role, each.here, each.there, *found, round(each.seconds, 2), each.verdict)
+    found = (len(each.missing), len(each.different), len(each.only_central), each.held)
+    how = "all rows" if each.deep else "notes", each.parts
+    return (each.table, each.role, each.here, each.there, *found, *how, round(each.seconds, 2), each.verdict)
 
 
 def _show_keys(verdict: TableVerdict, what: str, keys: list[str]) -> None:

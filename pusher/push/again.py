@@ -19,12 +19,13 @@ _MOMENTS = (Kind.DATETIME, Kind.INSTANT, Kind.TIME)
 _FRACTION = len("000000")
 
 
-def find_again(source: Source, table: TablePlan, keys: Sequence[Key]) -> RowSet:
-    """The rows whose identity is one of `keys` (plain values), as far as they are there."""
-    rows = source.by_key(table, table.identity, keys)
-    found = set(rows.tuples(table.identity))
+def find_again(source: Source, table: TablePlan, keys: Sequence[Key], by: tuple[str, ...] = ()) -> RowSet:
+    """The rows whose columns `by`, or their identity, hold one of `keys` (plain values), as far as they are there."""
+    by = by or table.identity
+    rows = source.by_key(table, by, keys)
+    found = set(rows.tuples(by))
     left = [key for key in keys if key not in found]
-    kinds = [table.local.column(name).kind for name in table.identity]
+    kinds = [table.local.column(name).kind for name in by]
     if source.dialect != "sqlite" or not left or not set(kinds) & set(_MOMENTS):
         return rows
     # SQLite keeps moments as whatever text a program wrote, and finds a text only as it is spelt.
@@ -32,7 +33,7 @@ def find_again(source: Source, table: TablePlan, keys: Sequence[Key]) -> RowSet:
         msgspec.structs.replace(each, kind=Kind.TEXT) if each.kind in _MOMENTS else each for each in table.local.columns
     )
     as_texts = replace(table, local=msgspec.structs.replace(table.local, columns=columns))
-    spelt = source.by_key(as_texts, table.identity, [each for key in left for each in _spelt(kinds, key)])
+    spelt = source.by_key(as_texts, by, [each for key in left for each in _spelt(kinds, key)])
     other = plain_columns(table.local, spelt.names, spelt.columns)
     return joined([rows, other]) if len(other) else rows
 

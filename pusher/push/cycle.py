@@ -6,17 +6,20 @@ import datetime as dt
 
 from pusher.config import Settings
 from pusher.errors import MappingConflict, SchemaMismatch
-from pusher.held import HeldRow, Kind, Quarantine
+from pusher.held import HeldRow, Kind
 from pusher.job import Outcome, Progress
 from pusher.ledger import Ledger
 from pusher.push.again import find_again
+from pusher.push.captured import Captured
 from pusher.push.downward import Downward
+from pusher.push.faults import quarantine_of
 from pusher.push.identity import IdentityMap
 from pusher.push.late import LateRows
 from pusher.push.mapping import local_key
 from pusher.push.marker import Marker
+from pusher.push.position import Position
 from pusher.push.source import Source
-from pusher.push.streams import Position, Streams
+from pusher.push.streams import Streams
 from pusher.schema.guess import Role
 from pusher.schema.plan import Plan, TablePlan
 from pusher.transport.central import Central
@@ -56,7 +59,7 @@ class Cycle:
         self._identities = IdentityMap(outcome, site, plan, source, central, ledger)
         self._downward = Downward(outcome, site, source, central, self._identities)
         self._source = source
-        self._quarantine = Quarantine(ledger, outcome.location)
+        self._quarantine = quarantine_of(ledger, outcome.location, plan)
         self._held_before = set(self._quarantine.counts())
         self._streams = Streams(
             outcome=outcome,
@@ -70,12 +73,23 @@ class Cycle:
             progress=progress,
             acknowledged=lambda: self._marker.follow(positions.values()),
         )
+        self._captured = Captured(
+            outcome=outcome,
+            settings=settings,
+            plan=plan,
+            source=source,
+            central=central,
+            ledger=ledger,
+            identities=self._identities,
+            streams=self._streams,
+        )
         self._late = LateRows(outcome.location, source, ledger, self._streams, settings.general.pushlimit)
 
     def run(self) -> None:
         """A table that cannot go on stops alone, and with it what refers to it; what else is raised ends the cycle."""
         stopped = {table.name for table in self._plan.stopped}
         try:
+            self._captured.begin()
             for table in self._plan.working:
                 entry = self._outcome.table(table.name, table.role)
                 parent = next((link.parent for link in table.links if link.parent in stopped), None)
@@ -88,6 +102,7 @@ class Cycle:
                     entry.stopped = str(reason)
                     stopped.add(table.name)
             self._identities.finish()
+            self._captured.finish()
         finally:
             self._keep_held()
             self._marker.follow(self._positions.values(), at_once=True)
@@ -99,13 +114,13 @@ class Cycle:
         self._identities.send_entities(table, self._since)
         if table.direction == "both":
             digest = self._downward.fetch(table, self._digests.get(table.name))
-            if self._outcome.table(table.name, table.role).created_here:
-                self._identities.send_entities(table, self._since)  # to learn their ids at central
             self._ledger.note_digest(self._outcome.location, table.name, digest)
 
     def _send_stream(self, position: Position) -> None:
+        before = position.cursor
         if not position.drained:
             self._streams.send(position)
+        self._captured.send(position, before)
         if position.in_blocks:
             self._late.send(position)
 
@@ -116,6 +131,7 @@ class Cycle:
         tried: set[int] = set()
         while asked := self._quarantine.asked(table.name, max(tried, default=0), _RETRIES):
             self._try_again(table, asked)
+            self._quarantine.release_tried(table.name)
             tried.update(row.id for row in asked)
         yesterday = (dt.datetime.now(dt.UTC) - _RETRY_EVERY).isoformat(timespec="seconds")
         due = self._quarantine.due(table.name, yesterday, _RETRIES)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
-import msgspec
-
 from pusher.errors import MappingConflict, SchemaMismatch
-from pusher.held import Fault, Kind, Quarantine
+from pusher.held import Fault, Kind
 from pusher.job import Outcome
 from pusher.ledger import Ledger
+from pusher.push.agreed import Agreed, sent_hashes
+from pusher.push.faults import Faults, goes_both_ways, told
 from pusher.push.mapping import (
     Key,
     KnownKeys,
     Mapped,
-    describe,
     joined,
-    key_text,
     local_key,
     missing_parent,
     wire_rows,
@@ -27,8 +25,7 @@ from pusher.schema.plan import Link, Plan, TablePlan, may_be_null
 from pusher.transport.central import Central
 from pusher.wire import PROTOCOL
 from pusher.wire.batch import pack, pack_cursor, unpack_cursor
-from pusher.wire.fingerprint import row_hashes
-from pusher.wire.messages import MAX_ENTITIES, Resolve
+from pusher.wire.messages import MAX_ENTITIES, Resolve, Resolved
 from pusher.wire.tables import RowSet
 
 # A tree is sent generation by generation as long as it is not deeper than this; then it is cheaper to send
@@ -53,9 +50,8 @@ class IdentityMap:
         self._plan = plan
         self._source = source
         self._central = central
-        self._ledger = ledger
         self._known = KnownKeys()
-        self._hashes: dict[str, dict[Key, str]] = {}
+        self.agreed = Agreed(ledger, self._location)
         self._referred = {table.name: {table.identity} for table in plan.working}
         for link in (link for table in plan.working for link in table.links):
             self._referred[link.parent].add(link.parent_columns)
@@ -64,20 +60,9 @@ class IdentityMap:
         self._ended: set[Mark] = set()
         self._unfinished: list[tuple[TablePlan, RowSet]] = []
         self._insisting = False
-        self._quarantine = Quarantine(ledger, self._location)
-        self._held: dict[str, dict[str, Fault]] = {}
-        self._held_before = set(self._quarantine.counts())
+        self._faults = Faults(ledger, self._location, plan)
         for table in plan.working:
-            self._load(table)
-
-    def _load(self, table: TablePlan) -> None:
-        hashes = self._hashes.setdefault(table.name, {})
-        pairs = []
-        for local_text, (central_text, row_hash) in self._ledger.identities(self._location, table.name).items():
-            local, central = (unpack_cursor(msgspec.json.decode(text)) for text in (local_text, central_text))
-            pairs.append((local, central))
-            hashes[local] = row_hash
-        self._known.learn(table.name, table.identity, pairs)
+            self._known.learn(table.name, table.identity, self.agreed.load(table.name))
 
     # --- what a cycle asks for
 
@@ -86,7 +71,7 @@ class IdentityMap:
 
         `since`: a row that ended before this moment is not active. Raises MappingConflict.
         """
-        known = self._hashes[table.name]
+        known = self.agreed.hashes(table)
         left = 0
         for rows in self._source.entities(table):
             active = self._active(table, rows, since)
@@ -135,7 +120,8 @@ class IdentityMap:
         `insist`: so that central's are overwritten, should they have been changed there.
         """
         rows = self._source.by_key(table, table.identity, keys)
-        self._hashes[table.name].update(dict.fromkeys(rows.tuples(table.identity), ""))
+        if insist or not goes_both_ways(table):  # else a row that is as both sides had it would undo central's change
+            self.agreed.doubt(table, rows.tuples(table.identity))
         self._failed -= self._marks(table, rows)
         self._insisting = insist
         try:
@@ -146,7 +132,29 @@ class IdentityMap:
 
     def take_held(self, table: str) -> list[Fault]:
         """The rows of `table` that could not be mapped or were refused since the last call."""
-        return list(self._held.pop(table, {}).values())
+        return self._faults.take(table)
+
+    # --- rows that come down
+
+    def local_rows(self, table: TablePlan) -> dict[Key, list[Key]]:
+        """The site's rows by what central holds in the columns of their identity."""
+        found: dict[Key, list[Key]] = {}
+        for local, central in self._known.of(table.name, table.identity).items():
+            found.setdefault(central, []).append(local)
+        return found
+
+    def hashes(self, table: TablePlan, rows: RowSet) -> list[str]:
+        """Of rows of the site as they would be sent; empty where central does not know what a row refers to."""
+        mapped = self._known.translate(table, rows)
+        hashes = sent_hashes(table, mapped.rows)
+        return ["" if i in mapped.missing else each for i, each in enumerate(hashes)]
+
+    def adopt(self, table: TablePlan, local: RowSet, there: RowSet, versions: list[int]) -> None:
+        """Tells central which rows of the site those of its own have become that just came down."""
+        for at in range(0, len(local), MAX_ENTITIES):
+            part = list(range(at, min(at + MAX_ENTITIES, len(local))))
+            came = [versions[i] for i in part]
+            self._resolve_part(table, local.take(part), there.take(part), final=True, came=came)
 
     def _active(self, table: TablePlan, rows: RowSet, since: str | None) -> list[bool]:
         """A row that ended is not, nor is what belongs to it by a foreign key that must be filled."""
@@ -161,7 +169,7 @@ class IdentityMap:
                 on and (link.parent, link.parent_columns, key) not in self._ended
                 for on, key in zip(active, keys, strict=True)
             ]
-        known = self._hashes[table.name]
+        known = self.agreed.hashes(table)
         left = [i for i, key in enumerate(rows.tuples(table.identity)) if not active[i] and key not in known]
         self._ended |= self._marks(table, rows.take(left))
         return active
@@ -272,7 +280,6 @@ class IdentityMap:
 
     def _changed(self, table: TablePlan, rows: RowSet) -> list[int]:
         """The rows that central does not have like this. Of the others, what refers to them is told."""
-        known = self._hashes[table.name]
         central = self._known.of(table.name, table.identity)
         names = tuple(table.central_names.get(name, name) for name in table.identity)
         left = list(range(len(rows)))
@@ -280,8 +287,9 @@ class IdentityMap:
             part = rows.take(left)
             mapped = self._known.translate(table, part)
             keys = part.tuples(table.identity)
-            hashes = _sent_hashes(table, mapped.rows)
-            same = [at for at, key in enumerate(keys) if at not in mapped.missing and known.get(key) == hashes[at]]
+            hashes = sent_hashes(table, mapped.rows)
+            same = [at for at in range(len(part)) if self.agreed.is_same(table, keys[at], hashes[at])]
+            same = [at for at in same if at not in mapped.missing]
             self._learn(table, part.take(same), mapped.rows.take(same), names, [central[keys[at]] for at in same])
             gone = set(same)
             left = [i for at, i in enumerate(left) if at not in gone]
@@ -298,8 +306,7 @@ class IdentityMap:
             self._hold(table, rows, i, reason, Kind.PARENT)
 
     def _hold(self, table: TablePlan, rows: RowSet, index: int, reason: str, kind: Kind) -> None:
-        key = local_key(table, rows, index)
-        self._held.setdefault(table.name, {})[key] = Fault(local_key=key, reason=reason, kind=kind)
+        self._faults.hold(table, local_key(table, rows, index), reason, kind)
         if kind is not Kind.CONFLICT:
             self._failed |= self._marks(table, rows.take([index]))
 
@@ -310,7 +317,10 @@ class IdentityMap:
             part = list(range(at, min(at + MAX_ENTITIES, len(local))))
             self._resolve_part(table, local.take(part), mapped.take(part), final)
 
-    def _resolve_part(self, table: TablePlan, local: RowSet, mapped: RowSet, final: bool) -> None:
+    def _resolve_part(
+        self, table: TablePlan, local: RowSet, mapped: RowSet, final: bool, came: list[int] | None = None
+    ) -> None:
+        """`came`: the versions of rows that have just come down."""
         outcome = self._outcome.table(table.name, table.role)
         answer = self._central.resolve(
             Resolve(
@@ -322,62 +332,53 @@ class IdentityMap:
                 local_keys=[pack_cursor(key) for key in local.tuples(table.identity)],
                 rows=pack(tuple(table.local.column(name).kind for name in table.sent), wire_rows(table, mapped)),
                 insist=self._insisting,
+                versions=self.agreed.to_send(table, local.tuples(table.identity), came=came is not None),
             )
         )
-        outcome.sent += len(local)
+        outcome.sent += len(local) if came is None else 0
         outcome.created += answer.created
         outcome.updated += answer.updated
-        outcome.stored += sum(key is not None for key in answer.keys)
+        outcome.stored += sum(key is not None for key in answer.keys) if came is None else 0
         keys = [None if key is None else unpack_cursor(key) for key in answer.keys]
         refused = {each.index for each in answer.refused}
-        noted = self._note(table, local, mapped, keys, refused, final)
-        self._ledger.note_identities(self._location, table.name, noted, answer.resolved)
-        self._release(table, local.take([i for i, key in enumerate(keys) if key is not None and i not in refused]))
+        hashes = sent_hashes(table, mapped) if came is None else self.hashes(table, local)
+        undone = [conflict.index for conflict in answer.conflicts if conflict.kind == "changed"]
+        unsaid = refused.union(undone if final else range(len(local)))
+        said = ["" if i in unsaid else each for i, each in enumerate(hashes)]
+        noted = self._note(table, local, mapped, keys, said)
+        self._hold_conflicts(table, local, answer)  # first, since what is agreed on is in conflict no longer
+        self.agreed.note_answer(table, noted, answer, came)
+        done = [i for i, key in enumerate(keys) if key is not None and i not in refused]
+        self._failed -= self._marks(table, local.take(done))
+        in_conflict = {conflict.index for conflict in answer.conflicts}
+        self._faults.release(table, [local_key(table, local, i) for i in done if i not in in_conflict])
         for refusal in answer.refused:
             self._hold(table, local, refusal.index, refusal.reason, Kind.REFUSED)
         fatal = [conflict for conflict in answer.conflicts if conflict.kind == "agree"]
         if fatal:
-            raise MappingConflict("; ".join(describe(table, conflict) for conflict in fatal))
+            raise MappingConflict("; ".join(told(table, conflict) for conflict in fatal))
+        self._resolve(table, local.take(undone), mapped.take(undone), final=final)
+
+    def _hold_conflicts(self, table: TablePlan, local: RowSet, answer: Resolved) -> None:
         for conflict in answer.conflicts:
-            outcome.notes.append(describe(table, conflict))
-            self._hold(table, local, conflict.index, describe(table, conflict), Kind.CONFLICT)
+            if conflict.kind != "agree":
+                self._outcome.table(table.name, table.role).notes.append(told(table, conflict))
+                self._hold(table, local, conflict.index, told(table, conflict), Kind.CONFLICT)
 
     def _note(
-        self,
-        table: TablePlan,
-        local: RowSet,
-        mapped: RowSet,
-        keys: Sequence[Key | None],
-        refused: set[int],
-        final: bool,
-    ) -> list[tuple[str, str, str]]:
-        """Remembers the ids that central gave; returns what to keep of them.
+        self, table: TablePlan, local: RowSet, mapped: RowSet, keys: Sequence[Key | None], said: list[str]
+    ) -> list[tuple[int, Key, Key, str]]:
+        """Remembers the ids that central gave; returns what to keep of them, as `Agreed.note_answer` wants it.
 
-        A row is not noted as sent while something of it is still to come.
+        `said`: the hash of each row as central has it; empty while something of it is still to come.
         """
         assert table.central is not None
         done = [i for i, key in enumerate(keys) if key is not None]
         rows, sent = local.take(done), mapped.take(done)
         names = table.central.primary_key or table.to_central(table.key)
         self._learn(table, rows, sent, names, [key for key in keys if key is not None])
-        hashes = _sent_hashes(table, sent)
         central = self._known.of(table.name, table.identity)
-        noted = []
-        for place, (i, key) in enumerate(zip(done, rows.tuples(table.identity), strict=True)):
-            hash_ = hashes[place] if final and i not in refused else ""
-            self._hashes[table.name][key] = hash_
-            noted.append((key_text(key), key_text(central[key]), hash_))
-        return noted
-
-    def _release(self, table: TablePlan, taken: RowSet) -> None:
-        """Central has these rows, whatever it said before."""
-        self._failed -= self._marks(table, taken)
-        keys = [key_text(key) for key in taken.tuples(table.identity)]
-        held = self._held.get(table.name, {})
-        for key in keys if held else ():
-            held.pop(key, None)
-        if table.name in self._held_before:
-            self._quarantine.release(table.name, keys)
+        return [(i, key, central[key], said[i]) for i, key in zip(done, rows.tuples(table.identity), strict=True)]
 
     def _learn(
         self, table: TablePlan, local: RowSet, sent: RowSet, names: tuple[str, ...], keys: Sequence[Key]
@@ -393,8 +394,3 @@ class IdentityMap:
             ]
             pairs = zip(local.tuples(columns), zip(*values, strict=True), strict=True)
             self._known.learn(table.name, columns, pairs)
-
-
-def _sent_hashes(table: TablePlan, mapped: RowSet) -> list[str]:
-    """Of what central is told of each row; so a row whose parent got another id has changed."""
-    return [digest.hex() for digest in row_hashes(table.central_columns(table.sent), wire_rows(table, mapped))]

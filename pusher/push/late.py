@@ -8,15 +8,16 @@ changed, and central is not asked.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
 
 from pusher.ledger import Ledger
 from pusher.push.parts import before
+from pusher.push.position import Position
 from pusher.push.source import Source
-from pusher.push.streams import Position, Streams
+from pusher.push.streams import Streams
 from pusher.schema.keyset import Before, Place
 from pusher.schema.plan import TablePlan
 from pusher.wire.batch import unpack_cursor
@@ -48,11 +49,11 @@ class LateRows:
         """Sends what is late or changed, without moving the checkpoint. Raises what `Streams` raises."""
         table = position.table
         known = self._ledger.blocks(self._location, table.name)
-        doubtful, rest = _stretches(position, list(known))
+        doubtful, rest = stretches(position, list(known))
         if self._may_count(table):
             began = time.monotonic()
             for stretch in rest:
-                doubtful += self._miscounted(table, stretch, known)
+                doubtful += miscounted(self._source, table, stretch, known)
             self._ledger.note_count(self._location, table.name, time.time(), time.monotonic() - began)
         for stretch in doubtful:
             for low, high in self._changed(table, stretch, known):
@@ -61,22 +62,6 @@ class LateRows:
     def _may_count(self, table: TablePlan) -> bool:
         counted, seconds = self._ledger.last_count(self._location, table.name)
         return seconds < _SLOW_COUNT_SECONDS or abs(time.time() - counted) > _COUNT_REST * seconds
-
-    def _miscounted(self, table: TablePlan, stretch: Stretch, known: dict[Start, Fingerprint]) -> Iterator[Stretch]:
-        """The parts of a stretch that do not have as many rows as were sent, each around one block at most."""
-        expected = sum(known[start].count for start in stretch.starts)
-        if self._source.count(table, stretch.low, stretch.high) == expected:
-            return
-        if len(stretch.starts) < 2:
-            yield stretch
-            return
-        middle = len(stretch.starts) // 2
-        cut = before(stretch.starts[middle])
-        for part in (
-            Stretch(low=stretch.low, high=cut, starts=stretch.starts[:middle]),
-            Stretch(low=cut, high=stretch.high, starts=stretch.starts[middle:]),
-        ):
-            yield from self._miscounted(table, part, known)
 
     def _changed(
         self, table: TablePlan, stretch: Stretch, known: dict[Start, Fingerprint]
@@ -99,7 +84,26 @@ class LateRows:
         yield from _joined(pairwise(places), differs)
 
 
-def _stretches(position: Position, starts: list[Start]) -> tuple[list[Stretch], list[Stretch]]:
+def miscounted(
+    source: Source, table: TablePlan, stretch: Stretch, known: Mapping[Start, Fingerprint]
+) -> Iterator[Stretch]:
+    """The parts of a stretch that do not have as many rows as were sent, each around one block at most."""
+    expected = sum(known[start].count for start in stretch.starts)
+    if source.count(table, stretch.low, stretch.high) == expected:
+        return
+    if len(stretch.starts) < 2:
+        yield stretch
+        return
+    middle = len(stretch.starts) // 2
+    cut = before(stretch.starts[middle])
+    for part in (
+        Stretch(low=stretch.low, high=cut, starts=stretch.starts[:middle]),
+        Stretch(low=cut, high=stretch.high, starts=stretch.starts[middle:]),
+    ):
+        yield from miscounted(source, table, part, known)
+
+
+def stretches(position: Position, starts: list[Start]) -> tuple[list[Stretch], list[Stretch]]:
     """The windows, before the checkpoint and before now, and all that lies between, before and behind them."""
     cursor, ahead = position.cursor, position.horizon.ahead
     future = [Stretch(low=ahead, high=None, starts=_from(starts, block_of(ahead.value)))] if ahead else []

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pusher.config import read_lastupdate, write_lastupdate
 from pusher.ledger import Ledger
+from pusher.push.position import Position
 from pusher.push.source import moment_of
-from pusher.push.streams import Position
 
 _WRITE_EVERY_SECONDS = 1.0
 

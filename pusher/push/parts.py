@@ -6,43 +6,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pusher.push.streams import Position
+from pusher.push.position import Position
 from pusher.schema.guess import Role
 from pusher.schema.keyset import Before, Place
 from pusher.schema.plan import TablePlan
 from pusher.wire.batch import unpack_cursor
 from pusher.wire.blocks import FIRST, Start, block_of
 from pusher.wire.fingerprint import Fingerprint
-from pusher.wire.tables import Kind
 
 _T = TypeVar("_T")
-_MOMENTS = (Kind.DATE, Kind.DATETIME, Kind.INSTANT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A stretch of a stream between two values of its cursor (None: its end), and how many rows each side has."""
+    """A stretch of a stream between two values of its cursor (None: its end), and how many rows each side has, if that
+    is known."""
 
     low: Any
     high: Any
-    here: int
-    there: int
+    here: int = 0
+    there: int = 0
 
 
 def is_keyed(table: TablePlan) -> bool:
     """Whether central knows a row by its key, and not by an id that it gave."""
     return table.role is Role.STREAM and bool(table.key)
-
-
-def cuts_central(table: TablePlan) -> bool:
-    """Whether central's rows lie in the order of the site's cursor, too."""
-    if table.cursor not in table.sent:
-        return False
-    here = table.local.column(table.cursor).kind
-    (column,) = table.central_columns([table.cursor])
-    if here is Kind.INTEGER or Kind.DATE in (here, column.kind):
-        return column.kind is here
-    return here in _MOMENTS and column.kind in _MOMENTS
 
 
 def pushed(position: Position) -> list[tuple[Place, Place]]:

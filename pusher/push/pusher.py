@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import socket
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -13,20 +13,15 @@ import msgspec
 import pusher
 from pusher.config import Location, Settings
 from pusher.errors import PusherError
-from pusher.held import Fault, HeldList, Kind, Quarantine, Selection
 from pusher.job import Outcome, Progress
 from pusher.ledger import Checkpoint, Ledger, LocationState
 from pusher.push.cycle import Cycle
 from pusher.push.emptiness import emptied_here, refuse_emptied_central, refuse_emptied_site
-from pusher.push.horizon import horizon
-from pusher.push.identity import IdentityMap
+from pusher.push.position import Position, position_of
 from pusher.push.source import Source
 from pusher.push.start import Start, decide
-from pusher.push.streams import Position
-from pusher.push.verdict import TableVerdict
-from pusher.push.verify import Period, Verifier
 from pusher.schema.guess import Role
-from pusher.schema.plan import Plan, TablePlan, make_plan
+from pusher.schema.plan import Plan, make_plan
 from pusher.transport.central import Central
 from pusher.wire import PROTOCOL
 from pusher.wire.messages import Hello, Report, TableReport, Welcome
@@ -102,62 +97,6 @@ class PushJob:
         outcome.seconds = time.monotonic() - began
         return outcome
 
-    def verify(self, tables: Collection[str], progress: Progress, period: Period = (None, None)) -> list[TableVerdict]:
-        """Compares what was sent of these tables, or of all, with what central has, as of `period`. Changes nothing.
-
-        Raises what `meet` raises.
-        """
-        meeting = self.meet()
-        outcome = Outcome(location=self.location, kind="push")
-        site = self._settings.general.site
-        identities = IdentityMap(outcome, site, meeting.plan, self._source, self._central, self._ledger)
-        page_rows = self._settings.general.pushlimit
-        verifier = Verifier(site, self._source, self._central, identities, page_rows, progress)
-        here = self._ledger.checkpoints(self.location)
-        verdicts = []
-        for table in meeting.plan.tables:
-            if table.role is Role.IGNORE or (tables and table.name not in tables):
-                continue
-            if table.stopped:
-                verdicts.append(TableVerdict(table=table.name, role=table.role.value, stopped=table.stopped))
-                continue
-            position = self._position(table, here.get(table.name)) if table.role is Role.STREAM else None
-            verdicts.append(verifier.verify(table, position, period))
-        counts = Quarantine(self._ledger, self.location).counts()
-        for verdict in verdicts:
-            verdict.held = counts.get(verdict.table, 0)
-        return verdicts
-
-    def send_again(self, verdicts: Iterable[TableVerdict]) -> None:
-        """Has the next cycle send what central lacks or has otherwise: until it has, these rows are held.
-
-        Not what is in conflict with another row: that stays so until somebody settles it.
-        """
-        quarantine = Quarantine(self._ledger, self.location)
-        conflicts = {(row.table, row.local_key) for row in quarantine.rows() if row.kind is Kind.CONFLICT}
-        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        for verdict in verdicts:
-            reasons = {"central lacks it": verdict.missing, "central has it otherwise": verdict.different}
-            faults = [
-                Fault(local_key=key, reason=f"{reason}, as verify found", kind=Kind.LACKING)
-                for reason, keys in reasons.items()
-                for key in keys
-                if (verdict.table, key) not in conflicts
-            ]
-            quarantine.hold(verdict.table, faults, now)
-        HeldList(self._ledger).ask_retry(Selection(locations=(self.location,), kind=Kind.LACKING))
-
-    def _position(self, table: TablePlan, here: Checkpoint | None) -> Position:
-        here = here or Checkpoint(cursor=None, sequence=0)
-        return Position(
-            table=table,
-            cursor=here.cursor,
-            sequence=here.sequence,
-            floor=here.floor,
-            in_blocks=self._source.makes_blocks(table),
-            horizon=horizon(self._source, table),
-        )
-
     def _run(self, outcome: Outcome, progress: Progress) -> None:
         meeting = self.meet()
         outcome.clock_skew_seconds = skew_seconds(meeting.welcome)
@@ -226,9 +165,11 @@ class PushJob:
                 floor=start.floors.get(table.name),
             )
             before = here[table.name].cursor if table.name in here else None
-            positions[table.name] = position = self._position(table, beginning)
+            positions[table.name] = position = position_of(self._source, table, beginning)
             position.moved = beginning.cursor not in (beginning.floor, before)
         self._ledger.begin_from(self.location, beginnings, self._config.lastupdate)
+        for name, position in positions.items():
+            self._ledger.note_block_form(self.location, name, position.form)
         return positions, None if start.forget_identities else self._config.lastupdate
 
     def _accept_emptied_site(self, plan: Plan) -> dict[str, Checkpoint]:

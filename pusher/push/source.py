@@ -19,6 +19,7 @@ from pusher.schema.paging import Page, Reader
 from pusher.schema.plan import TablePlan
 from pusher.schema.reading import Select, raw_table, read_by_key, read_raw, to_plain
 from pusher.schema.reflect import dialect_name, reflect
+from pusher.schema.triggers import is_outbox
 from pusher.schema.writing import to_parameters
 from pusher.wire.batch import Cursor
 from pusher.wire.tables import Kind, RowSet, Schema
@@ -48,7 +49,9 @@ class Source:
         self.dialect = dialect_name(engine)
 
     def schema(self) -> Schema:
-        return reflect(self._engine, _WHAT)
+        """Without the outboxes of captured tables, which are nothing that the site collected."""
+        found = reflect(self._engine, _WHAT)
+        return Schema(dialect=found.dialect, tables=tuple(table for table in found.tables if not is_outbox(table.name)))
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -161,6 +164,12 @@ class Source:
         bound_keys = list(zip(*bound, strict=True))
         with self._connect() as connection:
             return read_by_key(connection, self.dialect, plan.local, _names(plan), columns, bound_keys)
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection for what no other method reads."""
+        with self._connect() as connection:
+            yield connection
 
 
 def moment_of(plan: TablePlan, cursor: Cursor) -> str | None:

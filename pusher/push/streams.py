@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pusher.held import Fault, Kind, Quarantine
 from pusher.job import Outcome, Progress
 from pusher.ledger import Ledger
-from pusher.push.horizon import Horizon
 from pusher.push.identity import IdentityMap
 from pusher.push.mapping import local_key
+from pusher.push.position import Position
 from pusher.push.prepare import Prepared, prepared
 from pusher.push.source import Source, moment_of
 from pusher.schema.keyset import Place
@@ -36,25 +36,6 @@ class Sent:
     rows: RowSet
     blocks: dict[Start, Fingerprint]
     receipt: Future[Receipt]
-
-
-@dataclass(kw_only=True)
-class Position:
-    """Where a stream stands, and its `horizon`, up to which it is read.
-
-    `floor`: rows before it are left out. `moved`: of the rows before the cursor, it is not known which were sent.
-    `in_blocks`: its rows are counted block by block, so that late ones are found. `drained`: nothing waited behind
-    the cursor when it was last read.
-    """
-
-    table: TablePlan
-    cursor: Cursor | None
-    sequence: int
-    floor: Cursor | None = None
-    moved: bool = False
-    in_blocks: bool = False
-    horizon: Horizon = field(default_factory=Horizon)
-    drained: bool = False
 
 
 class Streams:
@@ -131,7 +112,8 @@ class Streams:
                 sequence += 1
                 last = page.last if moves else position.cursor or ()
                 prepared = self._prepare(table, page.rows)
-                batch = self._batch(table, prepared, sequence, page.first, last)
+                before = tally.before(page.values[0]) if moves and position.in_blocks else None
+                batch = self._batch(position, prepared, sequence, page.first, last, before)
                 blocks = tally.add(page.values, prepared.hashes) if position.in_blocks else {}
                 if on_the_line:
                     self._settle(position, on_the_line)
@@ -147,7 +129,16 @@ class Streams:
     def _prepare(self, table: TablePlan, rows: RowSet) -> Prepared:
         return prepared(table, rows, self._identities.translate(table, rows))
 
-    def _batch(self, table: TablePlan, prepared: Prepared, sequence: int, first: Cursor, last: Cursor) -> Batch:
+    def _batch(
+        self,
+        position: Position,
+        prepared: Prepared,
+        sequence: int,
+        first: Cursor,
+        last: Cursor,
+        before: Fingerprint | None,
+    ) -> Batch:
+        table = position.table
         if prepared.faults:
             self._hold(table, prepared.faults)
         return Batch(
@@ -161,6 +152,8 @@ class Streams:
             first=first,
             last=last,
             fingerprint=prepared.fingerprint,
+            cursor=position.central_cursor,
+            before=before,
             rows=pack(tuple(table.local.column(name).kind for name in table.sent), prepared.sent),
         )
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+EQUAL = "equal"
+
 
 @dataclass(kw_only=True)
 class TableVerdict:
     """How one table compares. Keys are JSON arrays: the site's own, but of `only_central` central's where a natural
-    key names the row. `here`, `there`: rows. `parts`: fingerprints that were compared. `repaired`: rows sent again.
-    `incomplete`: there are more differences than listed."""
+    key names the row. `deep`: all rows were read, not only what both sides noted of them. `here`, `there`: rows.
+    `parts`: fingerprints that were compared. `repaired`: rows sent again. `incomplete`: there are more differences than
+    listed."""
 
     table: str
     role: str
+    deep: bool = True
     here: int = 0
     there: int = 0
     missing: list[str] = field(default_factory=list)
@@ -30,4 +34,4 @@ class TableVerdict:
     def verdict(self) -> str:
         if self.stopped:
             return "stopped"
-        return "different" if self.incomplete or self.missing or self.different or self.only_central else "equal"
+        return "different" if self.incomplete or self.missing or self.different or self.only_central else EQUAL

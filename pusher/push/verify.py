@@ -11,22 +11,25 @@ from typing import Any
 import msgspec
 
 from pusher.job import Progress
+from pusher.ledger import Ledger
 from pusher.push.identity import IdentityMap
 from pusher.push.mapping import key_text
-from pusher.push.parts import Part, chunks, cuts_central, halves, is_keyed, pushed, pushed_within, within
+from pusher.push.noted import Notes
+from pusher.push.parts import Part, chunks, halves, is_keyed, pushed, pushed_within, within
+from pusher.push.position import Position
 from pusher.push.prepare import Prepared, prepared
+from pusher.push.questions import Question
 from pusher.push.source import Source
-from pusher.push.streams import Position
 from pusher.push.verdict import TableVerdict
 from pusher.schema.paging import Page
 from pusher.schema.plan import TablePlan
 from pusher.transport.central import Central
-from pusher.wire import PROTOCOL, buckets
+from pusher.wire import buckets
 from pusher.wire.batch import unpack_cursor
-from pusher.wire.blocks import FIRST, Start, Tally
-from pusher.wire.fingerprint import EMPTY, Fingerprint, canonical, summed, summed_by_place
-from pusher.wire.messages import HASH_DIGITS, Compare, Look, Looked, Segment
-from pusher.wire.tables import Kind, RowSet
+from pusher.wire.blocks import Start, Tally
+from pusher.wire.fingerprint import Fingerprint, canonical, summed, summed_by_place
+from pusher.wire.messages import HASH_DIGITS, Looked
+from pusher.wire.tables import RowSet
 
 _WAYS = 16
 _GROUPS = 256  # parts of a stream that are compared first
@@ -34,36 +37,56 @@ _GROUPS_AT_ONCE = 32
 _LEAF_ROWS = 64
 _LEAVES_AT_ONCE = 100
 _ONE_BUCKET_ROWS = 1000
-_MINUTES = len("2026-01-01T00:00")
 
+Proof = tuple[Part, dict[Start, Fingerprint]]  # a part of a stream, and its blocks
 Period = tuple[str | None, str | None]  # from when and until when, ISO 8601; None: from the beginning, to the end
 
 
 class Verifier:
-    """Reads both sides and changes nothing. Raises what `Central` and `Source` raise."""
+    """Reads both sides and changes nothing. Raises what `Central` and `Source` raise.
+
+    `proven`: what was read of each stream and is the same, though the notes of both sides differ. `forms`: in what form
+    the rows of each stream are hashed.
+    """
 
     def __init__(
-        self, site: str, source: Source, central: Central, identities: IdentityMap, page_rows: int, progress: Progress
+        self,
+        *,
+        site: str,
+        location: str,
+        source: Source,
+        central: Central,
+        ledger: Ledger,
+        identities: IdentityMap,
+        page_rows: int,
+        progress: Progress,
     ) -> None:
         self._site = site
         self._source = source
         self._central = central
+        self._notes = Notes(location, source, central, ledger)
         self._identities = identities
         self._page_rows = page_rows
         self._progress = progress
+        self.forms: dict[str, str] = {}
+        self.proven: dict[str, list[Proof]] = {}
 
-    def verify(self, table: TablePlan, position: Position | None, period: Period) -> TableVerdict:
-        """`position`: of a stream, whose rows are compared up to there, and within `period` if its cursor is a time."""
+    def verify(self, table: TablePlan, position: Position | None, period: Period, *, deep: bool) -> TableVerdict:
+        """`position`: of a stream, whose rows are compared up to there, and within `period` if its cursor is a time.
+
+        `deep`: read all rows, even where the notes of both sides are the same. Within a period they are always read,
+        and where there are no notes.
+        """
         began = time.monotonic()
         verdict = TableVerdict(
             table=table.name,
             role=table.role.value,
             lossy=tuple(note.removeprefix("lossy: ") for note in table.notes if note.startswith("lossy: ")),
         )
-        if position and position.in_blocks and cuts_central(table):
+        if position and position.central_cursor:
             bounds = [self._source.from_moment(table, each) if each else None for each in period]
             low, high = (bound[0] if bound else None for bound in bounds)
-            self._by_cursor(verdict, table, position, Part(low=low, high=high, here=0, there=0))
+            self._by_cursor(verdict, table, position, Part(low=low, high=high), deep=deep)
         else:
             self._by_buckets(verdict, table, position)
         verdict.seconds = time.monotonic() - began
@@ -71,12 +94,23 @@ class Verifier:
 
     # --- along the cursor
 
-    def _by_cursor(self, verdict: TableVerdict, table: TablePlan, position: Position, whole: Part) -> None:
-        prints, groups = self._compared_as_read(verdict, table, position, whole)
-        verdict.here = sum(each.count for each in prints.values())
+    def _by_cursor(
+        self, verdict: TableVerdict, table: TablePlan, position: Position, whole: Part, *, deep: bool
+    ) -> None:
+        question = Question(self._site, table)
+        self.forms[table.name] = position.form
+        suspects: list[Part] = []
+        if whole == Part(low=None, high=None):
+            suspects = self._notes.suspects(verdict, question, position)
+        else:
+            deep = True
+        verdict.deep = deep or suspects == [whole]
+        verdict.here = self._rows(table, position, whole)
+        prints, groups = self._compared_as_read(verdict, table, position, [whole] if deep else suspects)
         verdict.there = verdict.here + sum(part.there - part.here for part in groups)
-        blocks = self._compared(verdict, table, [(part, within(prints, part)) for part in groups])
-        leaves: list[Part] = []
+        differing = self._compared(verdict, table, [(part, within(prints, part)) for part in groups])
+        self.proven[table.name] = list(_proven(suspects, prints, differing))
+        blocks, leaves = differing, []
         while blocks:
             split = []
             for part in blocks:
@@ -90,33 +124,48 @@ class Verifier:
             self._look_along(verdict, table, position, few)
 
     def _compared_as_read(
-        self, verdict: TableVerdict, table: TablePlan, position: Position, whole: Part
+        self, verdict: TableVerdict, table: TablePlan, position: Position, wholes: Sequence[Part]
     ) -> tuple[dict[Start, Fingerprint], list[Part]]:
-        """The fingerprints of all blocks, and the groups of neighbouring blocks that differ.
+        """The fingerprints of all blocks of these parts, and the groups of neighbouring blocks that differ.
 
         Central compares the groups read so far while the next ones are read.
         """
-        size = self._rows(table, position, whole) // _GROUPS + 1
+        size = sum(self._rows(table, position, whole) for whole in wholes) // _GROUPS + 1
         prints: dict[Start, Fingerprint] = {}
+        waiting: list[tuple[Part, dict[Start, Fingerprint]]] = []
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="compare") as line:
             answers = []
+            for part, groups in self._groups(table, position, wholes, size, prints):
+                waiting.append((part, groups))
+                if sum(len(each) or 1 for _, each in waiting) >= _GROUPS_AT_ONCE:
+                    answers.append(line.submit(self._compared, verdict, table, waiting))
+                    waiting = []
+            answers.append(line.submit(self._compared, verdict, table, waiting))
+            return prints, [part for answer in answers for part in answer.result()]
+
+    def _groups(
+        self,
+        table: TablePlan,
+        position: Position,
+        wholes: Sequence[Part],
+        size: int,
+        prints: dict[Start, Fingerprint],
+    ) -> Iterator[tuple[Part, dict[Start, Fingerprint]]]:
+        """Neighbouring blocks in groups of `size` rows, some groups at a time; each block goes into `prints`, too."""
+        for whole in wholes:
             groups: dict[Start, Fingerprint] = {}
-            low = whole.low
-            current: Start = None
+            low, current = whole.low, None
             for start, each in self._blocks(table, position, whole):
                 prints[start] = each
                 if groups and groups[current].count < size:
                     groups[current] += each
                     continue
                 if len(groups) == _GROUPS_AT_ONCE:
-                    part = Part(low=low, high=start, here=0, there=0)
-                    answers.append(line.submit(self._compared, verdict, table, [(part, groups)]))
+                    yield Part(low=low, high=start), groups
                     groups, low = {}, start
                 groups[start] = each
                 current = start
-            part = Part(low=low, high=whole.high, here=0, there=0)
-            answers.append(line.submit(self._compared, verdict, table, [(part, groups)]))
-            return prints, [part for answer in answers for part in answer.result()]
+            yield Part(low=low, high=whole.high), groups
 
     def _rows(self, table: TablePlan, position: Position, part: Part) -> int:
         return sum(self._source.count(table, low, high) for low, high in pushed_within(position, part))
@@ -141,16 +190,9 @@ class Verifier:
         if not parts:
             return []
         verdict.parts += sum(len(prints) for _, prints in parts)
-        segments = [
-            Segment(
-                low=self._edge(table, part.low),
-                edges=[self._edge(table, start) for start in list(prints)[1:]],
-                high=self._edge(table, part.high),
-                prints=list(prints.values()) or [EMPTY],
-            )
-            for part, prints in parts
-        ]
-        answer = self._central.compare(self._request(table, segments=segments))
+        question = Question(self._site, table)
+        segments = [question.segment(part, prints) for part, prints in parts]
+        answer = self._central.compare(question.compare(segments))
         found = []
         for (part, prints), differing in zip(parts, answer.differing, strict=True):
             places = [part.low, *list(prints)[1:], part.high]
@@ -180,8 +222,7 @@ class Verifier:
 
     def _look_along(self, verdict: TableVerdict, table: TablePlan, position: Position, parts: Sequence[Part]) -> None:
         pages = [page.rows for part in parts for page in self._pages(table, position, part)]
-        ranges = [(self._edge(table, part.low), self._edge(table, part.high)) for part in parts]
-        answer = self._central.look(self._look(table, ranges=ranges))
+        answer = self._central.look(Question(self._site, table).look(parts))
         if answer.more and len(parts) > 1:
             for half in halves(parts):
                 self._look_along(verdict, table, position, half)
@@ -191,22 +232,6 @@ class Verifier:
     def _pages(self, table: TablePlan, position: Position, part: Part) -> Iterator[Page]:
         for low, high in pushed_within(position, part):
             yield from self._source.pages(table, low, high, self._page_rows)
-
-    def _edge(self, table: TablePlan, value: Any) -> Any:
-        """A value of the cursor, or the beginning of a block, as central has it in plain form."""
-        if not isinstance(value, str):
-            return value
-        assert table.cursor is not None
-        (column,) = table.central_columns([table.cursor])
-        text = value.removesuffix("+00").replace(" ", "T")
-        if value == FIRST:
-            return None
-        if column.kind is Kind.DATE:
-            return text
-        text = text if "T" in text else f"{text}T00:00"
-        text = f"{text}:00" if len(text) == _MINUTES else text
-        text = text.rstrip("0").removesuffix(".") if "." in text else text
-        return f"{text}+00:00" if column.kind is Kind.INSTANT else text
 
     # --- by the hash of the key
 
@@ -222,7 +247,7 @@ class Verifier:
 
         prints = summed_by_place(placed(), of)
         verdict.parts += of
-        answer = self._central.compare(self._request(table, prints=prints))
+        answer = self._central.compare(Question(self._site, table).compare(buckets=prints))
         (differing,) = answer.differing
         verdict.there = sum(each.count for each in prints)
         verdict.there += sum(there - prints[at].count for at, there in differing)
@@ -241,7 +266,7 @@ class Verifier:
     def _look_into(
         self, verdict: TableVerdict, table: TablePlan, position: Position | None, wanted: Sequence[int], of: int
     ) -> None:
-        answer = self._central.look(self._look(table, wanted=wanted, of=of))
+        answer = self._central.look(Question(self._site, table).look(buckets=wanted, of=of))
         if answer.more and len(wanted) > 1:
             for half in halves(wanted):
                 self._look_into(verdict, table, position, half, of)
@@ -324,38 +349,31 @@ class Verifier:
         encoded = [canonical(column, values) for column, values in zip(columns, keys.columns, strict=True)]
         return list(zip(*encoded, strict=True))
 
-    # --- what central is asked
-
     def _prepared(self, table: TablePlan, rows: RowSet) -> Prepared:
         return prepared(table, rows, self._identities.translate_known(table, rows))
 
-    def _request(
-        self, table: TablePlan, segments: Sequence[Segment] = (), prints: Sequence[Fingerprint] = ()
-    ) -> Compare:
-        return Compare(
-            protocol=PROTOCOL,
-            site=self._site,
-            table=table.central_name,
-            mapped=not is_keyed(table),
-            key=table.to_central(table.key),
-            names=table.to_central(table.sent),
-            cursor=table.to_central([table.cursor])[0] if table.cursor and segments else None,
-            segments=list(segments),
-            buckets=list(prints),
-        )
 
-    def _look(
-        self, table: TablePlan, ranges: Sequence[tuple[Any, Any]] = (), wanted: Sequence[int] = (), of: int = 1
-    ) -> Look:
-        return Look(
-            protocol=PROTOCOL,
-            site=self._site,
-            table=table.central_name,
-            mapped=not is_keyed(table),
-            key=table.to_central(table.key),
-            names=table.to_central(table.sent),
-            cursor=table.to_central([table.cursor])[0] if table.cursor and ranges else None,
-            ranges=list(ranges),
-            buckets=list(wanted),
-            of=of,
-        )
+def _proven(suspects: Sequence[Part], prints: dict[Start, Fingerprint], differing: Sequence[Part]) -> Iterator[Proof]:
+    """What is left of the suspects without the parts that differ."""
+    for suspect in suspects:
+        low = suspect.low
+        for part in differing:
+            if not _overlap(suspect, part):
+                continue
+            if part.low is not None and part.low != low:
+                yield _proof(Part(low=low, high=part.low), prints)
+            low = part.high
+            if low is None:
+                break
+        else:
+            if low is None or low != suspect.high:
+                yield _proof(Part(low=low, high=suspect.high), prints)
+
+
+def _proof(part: Part, prints: dict[Start, Fingerprint]) -> Proof:
+    return part, within(prints, part)
+
+
+def _overlap(one: Part, other: Part) -> bool:
+    begins = one.high is None or other.low is None or other.low < one.high
+    return begins and (other.high is None or one.low is None or one.low < other.high)

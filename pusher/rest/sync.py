@@ -15,7 +15,7 @@ from starlette.routing import Route
 from pusher.central.store import Store
 from pusher.rest.access import may_push, token_of
 from pusher.wire.batch import CONTENT_ENCODING, CONTENT_TYPE, MAX_COMPRESSED_BYTES, Batch, decode, encode
-from pusher.wire.messages import Compare, EntityQuery, Hello, Look, Report, Resolve
+from pusher.wire.messages import Compare, EntityQuery, Hello, Look, Remove, Report, Resolve, Verified
 
 _MESSAGES: dict[str, tuple[type[msgspec.Struct], Callable[[Store, Any], msgspec.Struct]]] = {
     "hello": (Hello, Store.hello),
@@ -24,6 +24,8 @@ _MESSAGES: dict[str, tuple[type[msgspec.Struct], Callable[[Store, Any], msgspec.
     "entities": (EntityQuery, Store.entities),
     "compare": (Compare, Store.compare),
     "look": (Look, Store.look),
+    "remove": (Remove, Store.remove),
+    "verified": (Verified, Store.verified),
     "report": (Report, Store.report),
 }
 

@@ -16,6 +16,7 @@ from pusher.wire.tables import Column, Reference, Schema, Table
 _ACTIVE_UNTIL = "enddate"
 _SETTLE_SECONDS = 5.0
 _LOOKBACK_SECONDS = 3600.0
+_MAX_DELETE_FRACTION = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,8 @@ class TablePlan:
     """What is done with one table. All column names are the site's; `central_names` translates.
 
     `key`: the natural key, () for the origin key. `sent`: the columns that travel. `order`: the columns of
-    a cursor. `stopped`: why the table cannot be pushed, None if it can.
+    a cursor. `captured`: triggers at the site note each change. `propagates_deletes`: a repair deletes what only
+    central has, at most this part of it. `stopped`: why the table cannot be pushed, None if it can.
     """
 
     local: Table
@@ -56,6 +58,9 @@ class TablePlan:
     agree: tuple[str, ...] = ()
     settle_seconds: float = _SETTLE_SECONDS
     lookback_seconds: float = _LOOKBACK_SECONDS
+    captured: bool = False
+    propagates_deletes: bool = False
+    max_delete_fraction: float = _MAX_DELETE_FRACTION
     stopped: str | None = None
 
     @property
@@ -146,6 +151,13 @@ def _plan_table(local: Table, central: Table | None, own: TableSettings, referre
     plan = TablePlan(local=local, central=central, role=role, role_reason=role_reason, direction=own.direction or "up")
     if role is Role.IGNORE:
         return plan
+    fraction = own.max_delete_fraction
+    plan = replace(
+        plan,
+        captured=own.capture == "triggers",
+        propagates_deletes=own.deletes == "propagate",
+        max_delete_fraction=_MAX_DELETE_FRACTION if fraction is None else fraction,
+    )
     if central is None:
         return replace(plan, stopped=f"central has no table {local.name}")
     try:

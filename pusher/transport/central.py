@@ -15,9 +15,12 @@ from pusher.wire.messages import (
     Look,
     Looked,
     Receipt,
+    Remove,
+    Removed,
     Report,
     Resolve,
     Resolved,
+    Verified,
     Welcome,
 )
 
@@ -42,6 +45,10 @@ class Central(Protocol):
     def compare(self, request: Compare) -> Compared: ...
 
     def look(self, request: Look) -> Looked: ...
+
+    def remove(self, request: Remove) -> Removed: ...
+
+    def verified(self, verified: Verified) -> Done: ...
 
     def report(self, report: Report) -> Done: ...
 

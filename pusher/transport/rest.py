@@ -33,9 +33,12 @@ from pusher.wire.messages import (
     Looked,
     Problem,
     Receipt,
+    Remove,
+    Removed,
     Report,
     Resolve,
     Resolved,
+    Verified,
     Welcome,
 )
 
@@ -84,6 +87,12 @@ class RestCentral:
 
     def look(self, request: Look) -> Looked:
         return self._post("look", request, Looked)
+
+    def remove(self, request: Remove) -> Removed:
+        return self._post("remove", request, Removed)
+
+    def verified(self, verified: Verified) -> Done:
+        return self._post("verified", verified, Done)
 
     def report(self, report: Report) -> Done:
         return self._post("report", report, Done)

@@ -40,7 +40,9 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     `sequence` counts the batches of (site, epoch, table) from 1 without a gap.
     `origin`: the rows' local primary keys, if that is their identity; else None.
-    `fingerprint`: of the rows in central's canonical form.
+    `fingerprint`: of the rows in central's canonical form. `cursor`: the column whose order the rows are in, if
+    central's are in the same; then `before` is what the site has sent of the first row's block already, or None if it
+    does not know, or if the rows come again.
     """
 
     protocol: int
@@ -53,6 +55,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     first: Cursor
     last: Cursor
     fingerprint: Fingerprint
+    cursor: str | None = None
+    before: Fingerprint | None = None
     rows: Packed
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from pusher.wire.fingerprint import EMPTY, Fingerprint, summed
+from pusher.wire.tables import Kind
 
 # Where a block begins, as the site's database spells its cursor: text or a number, all alike in one stream.
 Start = Any
@@ -23,8 +24,10 @@ _LAST = "9999-12-31 23:50"
 _DAY = len("2013-05-01")
 _TEN_MINUTES = len("2013-05-01 12:0")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:([ T])(\d\d:\d\d(?::\d\d)?))?", re.ASCII)
+_MINUTES = len("2013-05-01T12:00")
 _ROWS = 1000  # numbers in a block of a column that only counts
 # A number this large is most likely a time since 1970: from it on, how many make a second.
+_LEAST = 2**70  # added to a number, so that none is negative
 _EPOCHS = ((10**17, 10**9), (10**14, 10**6), (10**11, 10**3), (10**9, 1))
 
 
@@ -41,6 +44,30 @@ def block_of(value: Any) -> Start:
     if len(value) > _TEN_MINUTES:
         return value[:_TEN_MINUTES] + "0"
     return value
+
+
+def edge(kind: Kind, value: Any) -> Any:
+    """A value of a cursor, or the beginning of a block, as central's column of that kind has it in plain form.
+
+    None for FIRST, before which nothing can lie.
+    """
+    if not isinstance(value, str):
+        return value
+    if value == FIRST:
+        return None
+    text = value.removesuffix("+00").replace(" ", "T")
+    if kind is Kind.DATE:
+        return text
+    text = text if "T" in text else f"{text}T00:00"
+    text = f"{text}:00" if len(text) == _MINUTES else text
+    text = text.rstrip("0").removesuffix(".") if "." in text else text
+    return f"{text}+00:00" if kind is Kind.INSTANT else text
+
+
+def name_of(kind: Kind, value: Any) -> str:
+    """Under which name central notes the block with a plain value of its column; names sort as their blocks do."""
+    start = block_of(value)
+    return edge(kind, start) or "" if isinstance(start, str) else f"{start + _LEAST:022d}"
 
 
 def window_start(value: Any, seconds: float) -> Start:
@@ -81,6 +108,10 @@ class Tally:
 
     def __init__(self, base: Mapping[Start, Fingerprint | None] | None = None) -> None:
         self._open = dict(base or {})
+
+    def before(self, value: Any) -> Fingerprint | None:
+        """What was there already of the block in which the next row, with this cursor value, lies."""
+        return self._open.get(block_of(value), EMPTY)
 
     def add(self, values: Sequence[Any], hashes: Sequence[bytes]) -> dict[Start, Fingerprint]:
         """Takes the next rows: their cursor values and hashes. Returns the blocks they lie in, as they stand now."""

@@ -52,8 +52,13 @@ class Fingerprint(msgspec.Struct, frozen=True, array_like=True):
     count: int
     total: str
 
+    @classmethod
+    def of(cls, count: int, total: int) -> Fingerprint:
+        """`total`: the plain sum of so many rows' hashes."""
+        return cls(count, f"{total % _MODULUS:032x}")
+
     def __add__(self, other: Fingerprint) -> Fingerprint:
-        return Fingerprint(self.count + other.count, f"{(int(self.total, 16) + int(other.total, 16)) % _MODULUS:032x}")
+        return Fingerprint.of(self.count + other.count, int(self.total, 16) + int(other.total, 16))
 
 
 EMPTY = Fingerprint(0, "0" * 32)
@@ -66,7 +71,7 @@ def fingerprint(columns: Iterable[Column], rows: RowSet) -> Fingerprint:
 
 def summed(hashes: Collection[bytes]) -> Fingerprint:
     """The fingerprint of rows with these hashes; an empty hash stands for a row that only counts."""
-    return Fingerprint(len(hashes), f"{sum(map(_as_number, hashes)) % _MODULUS:032x}")
+    return Fingerprint.of(len(hashes), sum(map(_as_number, hashes)))
 
 
 def summed_by_place(placed: Iterable[tuple[int, bytes]], places: int) -> list[Fingerprint]:
@@ -75,7 +80,7 @@ def summed_by_place(placed: Iterable[tuple[int, bytes]], places: int) -> list[Fi
     for place, digest in placed:
         counts[place] += 1
         totals[place] += _as_number(digest)
-    return [Fingerprint(count, f"{total % _MODULUS:032x}") for count, total in zip(counts, totals, strict=True)]
+    return [Fingerprint.of(count, total) for count, total in zip(counts, totals, strict=True)]
 
 
 def row_hashes(columns: Iterable[Column], rows: RowSet) -> list[bytes]:

@@ -11,6 +11,7 @@ from pusher.wire.fingerprint import Fingerprint
 from pusher.wire.tables import Table
 
 MAX_ENTITIES = 1000  # rows in one Resolve
+MAX_REMOVED = 5000  # keys in one Remove
 HASH_DIGITS = 16  # of a row's hash, where few rows are compared
 
 
@@ -58,6 +59,8 @@ class Resolve(msgspec.Struct, frozen=True, kw_only=True):
     if `key` is empty, are known by `local_keys`, the site's own primary keys, instead.
     `agree`: columns that must be equal where the row is there already. `insist`: overwrite also what was changed at
     central since the site said the same before.
+    `versions`: of a table that goes both ways, central's version of each row that both sides last had alike: 0 if they
+    never had, -1 if the row has just come down and is only to be mapped. None: a site writes its own rows only.
     """
 
     protocol: int
@@ -68,11 +71,15 @@ class Resolve(msgspec.Struct, frozen=True, kw_only=True):
     local_keys: list[tuple[Any, ...]]
     rows: Packed
     insist: bool = False
+    versions: list[int] | None = None
 
 
 class Conflict(msgspec.Struct, frozen=True, kw_only=True):
-    """Row `index` of the request is not what central has. `kind`: `agree` (the row is not mapped), or
-    `owned` (mapped, but another site's word stands). Both rows by column name, as far as they differ."""
+    """Row `index` of the request is not what central has, or had. `kind`: `agree` (the row is not mapped), `owned`
+    (mapped, but another site's word stands), and of a table that goes both ways `changed` (both sides changed it: it is
+    written when it comes again with the version answered, so that the site has noted before what it undoes), or `met`
+    (they never were alike, and central's stands). Both rows by column name, as far as they differ. `owner`: whose row
+    central's is, as far as it is known."""
 
     index: int
     kind: str
@@ -90,7 +97,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resolved(msgspec.Struct, frozen=True, kw_only=True):
-    """`keys[i]`: central's primary key of row i, or None if it is refused or in conflict. `resolved`: see Welcome."""
+    """`keys[i]`: central's primary key of row i, or None if it is refused or in conflict. `resolved`: see Welcome.
+    `versions[i]`: of what central now has of row i, if versions were sent; 0 without a key."""
 
     keys: list[tuple[Any, ...] | None]
     created: int
@@ -98,6 +106,7 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     conflicts: list[Conflict]
     refused: list[Refusal]
     resolved: int = 0
+    versions: list[int] | None = None
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,21 +119,25 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EntityQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """All rows of an entity that comes down to the sites as well. `digest`: of the last answer, or None."""
+    """All rows of an entity that comes down to the sites as well. `digest`: of the last answer, or None. `key`: tells
+    rows apart where central's table has no primary key."""
 
     protocol: int
     site: str
     table: str
     names: tuple[str, ...]
     digest: str | None
+    key: tuple[str, ...] = ()
 
 
 class EntityRows(msgspec.Struct, frozen=True, kw_only=True):
-    """`rows` is None if nothing changed since the answer whose digest was sent."""
+    """`rows` is None if nothing changed since the answer whose digest was sent. `versions`: of each row; None where
+    central keeps none, because nothing tells the rows apart."""
 
     digest: str
     keys: list[tuple[Any, ...]]
     rows: Packed | None
+    versions: list[int] | None = None
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +159,8 @@ class Compare(msgspec.Struct, frozen=True, kw_only=True):
     `mapped`: they are known by ids that central gave, as entities are. `key`: as in Batch, () for the origin key.
     `names`: the columns that are compared. `cursor`: the column that the segments are cut by. Without one, `buckets`
     are the fingerprints of all rows by the first byte of their keys' hashes (`wire.buckets`), one bucket or 256.
+    `noted`: the segments, cut where blocks begin, are compared with what central noted when the rows arrived, and no
+    row is read.
     """
 
     protocol: int
@@ -157,6 +172,7 @@ class Compare(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str | None
     segments: list[Segment]
     buckets: list[Fingerprint]
+    noted: bool = False
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,6 +204,63 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     hashes: list[str]
     mine: list[bool]
     more: bool
+
+
+class Remove(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows that the site has deleted, and central is to delete. `keys`: JSON arrays of what they have in the columns
+    `key`, or, if that is (), of the site's own keys. `mapped`: as in Compare. `forgotten`: own keys that the site has
+    no more, whatever became of the rows. `cursor`: as in Batch."""
+
+    protocol: int
+    site: str
+    table: str
+    mapped: bool
+    key: tuple[str, ...]
+    keys: list[str]
+    forgotten: list[str] = []
+    cursor: str | None = None
+
+
+class Removed(msgspec.Struct, frozen=True, kw_only=True):
+    """`removed`: rows that were there, and are no more. `kept`: rows that another site has, too, or that are another's:
+    they stay, and this site is no longer said to have them. `refused`: keys whose rows others refer to, most likely."""
+
+    removed: int
+    kept: int
+    refused: list[Refusal]
+
+
+class Proven(msgspec.Struct, frozen=True, array_like=True):
+    """A stretch of a stream (see Segment) whose rows were read on both sides and are the same: its blocks, each by a
+    value of the cursor in it."""
+
+    low: Any
+    high: Any
+    starts: list[Any]
+    prints: list[Fingerprint]
+
+
+class TableResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a site found when it compared one table. `deep`: every row was read. `proven`: of a stream cut by `cursor`,
+    the blocks that central may note anew."""
+
+    deep: bool
+    verdict: str
+    rows_here: int
+    rows_there: int
+    missing: int
+    different: int
+    only_central: int
+    cursor: str | None = None
+    proven: list[Proven] = []
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a comparison of both sides, table by table."""
+
+    protocol: int
+    site: str
+    tables: dict[str, TableResult]
 
 
 class TableReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,24 +58,25 @@ def test_it_finds_what_is_lost_and_mends_it(scene: Scene) -> None:
     assert "bytes on the wire" in done.stdout and "Reading: " not in done.stdout
     scene.at_central('delete from "Reading" where rowid in (7, 1007, 2007)')
     scene.at_central('update "Reading" set value = value + 1e-9 where rowid = 99')
-    done = scene.verify("--table", "Reading")
+    assert scene.verify().returncode == 0  # what both noted is the same: only the rows tell
+    done = scene.verify("--deep", "--table", "Reading")
     assert done.returncode == 1
     assert done.stdout.count("Reading: missing at central: [") == 3
     assert done.stdout.count("Reading: different: [") == 1
-    verdict = scene.tables()["Reading"]
+    verdict = scene.tables("--deep")["Reading"]
     assert (verdict["here"], verdict["there"], verdict["verdict"]) == (_READINGS, _READINGS - 3, "different")
     assert (len(verdict["missing"]), len(verdict["different"]), verdict["only_central"]) == (3, 1, [])
-    done = scene.verify("--repair")
+    done = scene.verify("--deep", "--repair")
     assert done.returncode == 0 and "4 rows sent again" in done.stdout
-    assert scene.verify().returncode == 0
+    assert scene.verify().returncode == scene.verify("--deep").returncode == 0
 
 
 def test_what_only_central_has_is_named_and_left(scene: Scene) -> None:
     scene.at_central(
         """insert into "Reading" (time, "nodeId", type, value) values ('2001-01-01 00:00:00.000000', 37, 0, 1)"""
     )
-    assert scene.tables()["Reading"]["only_central"] == ['["2001-01-01T00:00:00",37,0]']
-    assert scene.verify("--repair").returncode == 1
+    assert scene.tables("--deep")["Reading"]["only_central"] == ['["2001-01-01T00:00:00",37,0]']
+    assert scene.verify("--deep", "--repair").returncode == 1
     assert scene.tables("--since", "2002-01-01")["Reading"]["verdict"] == "equal"
     assert scene.tables("--until", "2002-01-01")["Reading"]["here"] == 0
 

@@ -7,48 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pusher.push.verdict import TableVerdict
 from tests.conftest import NewDatabase
-from tests.inprocess import Site, Workshop
-
-_NODE = 'CREATE TABLE "node" (id ID, name VARCHAR(20) NOT NULL UNIQUE, note VARCHAR(20))'
-_READING = """CREATE TABLE "reading" ("time" MOMENT NOT NULL, node INT NOT NULL, value REAL64,
-    PRIMARY KEY ("time", node), FOREIGN KEY (node) REFERENCES "node" (id))"""
-_VISIT = 'CREATE TABLE "visit" (id ID, "time" MOMENT NOT NULL, who VARCHAR(20))'
-_COUNT = 'CREATE TABLE "count" (id ID, who VARCHAR(20))'
-_TABLES = (_NODE, _READING, _VISIT, _COUNT)
-_MINUTES = 900
-
-
-def moment(minute: int) -> str:
-    return f"2026-01-{1 + minute // 1440:02} {minute // 60 % 24:02}:{minute % 60:02}:00.000000"
-
-
-class Scene:
-    def __init__(self, workshop: Workshop) -> None:
-        self.central, self.store = workshop.central, workshop.store
-        self.central.run(*_TABLES)
-        self.site = workshop.site("north", *_TABLES, pushlimit=200)
-        self.fill(self.site)
-        self.site.push_all(self.store)
-
-    def fill(self, site: Site, first_node: int = 1) -> None:
-        name = "south" if first_node > 1 else "north"
-        site.run(f"""INSERT INTO "node" VALUES ({first_node}, '{name}', 'x'), ({first_node + 1}, '{name} 2', NULL)""")
-        rows = [(moment(minute), first_node + minute % 2, minute / 7) for minute in range(_MINUTES)]
-        site.insert("reading", ("time", "node", "value"), rows)
-        site.insert("visit", ("id", "time", "who"), [(n, moment(n), f"v{n}") for n in range(1, 200)])
-        site.insert("count", ("id", "who"), [(n, f"c{n}") for n in range(1, 1500)])
-
-    def verify(self, since: str | None = None, until: str | None = None) -> dict[str, TableVerdict]:
-        return {each.table: each for each in self.site.verify(self.store, (since, until))}
-
-    def differing(self) -> dict[str, tuple[list[str], list[str], list[str]]]:
-        return {
-            name: (each.missing, each.different, each.only_central)
-            for name, each in self.verify().items()
-            if each.verdict != "equal"
-        }
+from tests.inprocess import Workshop
+from tests.scene import MINUTES, TABLES, Scene, moment
 
 
 @pytest.fixture(params=[("mariadb", "mariadb"), ("sqlite", "postgresql"), ("postgresql", "sqlite")], ids="-".join)
@@ -66,7 +27,7 @@ def test_equal_sides(scene: Scene) -> None:
     verdicts = scene.verify()
     assert {name: (each.verdict, each.here, each.there) for name, each in verdicts.items()} == {
         "node": ("equal", 2, 2),
-        "reading": ("equal", _MINUTES, _MINUTES),
+        "reading": ("equal", MINUTES, MINUTES),
         "visit": ("equal", 199, 199),
         "count": ("equal", 1499, 1499),
     }
@@ -93,7 +54,7 @@ def test_each_difference_is_named(scene: Scene) -> None:
 
 
 def test_the_rows_of_another_site_are_no_difference(workshop: Workshop, scene: Scene) -> None:
-    south = workshop.site("south", *_TABLES)
+    south = workshop.site("south", *TABLES)
     scene.fill(south, first_node=11)
     south.push_all(scene.store)
     assert scene.differing() == {}
@@ -101,7 +62,7 @@ def test_the_rows_of_another_site_are_no_difference(workshop: Workshop, scene: S
     scene.central.run("""DELETE FROM "reading" WHERE node IN (SELECT id FROM "node" WHERE name = 'south')""")
     assert scene.differing() == {}
     verdicts = {each.table: each for each in south.verify(scene.store)}
-    assert len(verdicts["reading"].missing) == _MINUTES / 2
+    assert len(verdicts["reading"].missing) == MINUTES / 2
 
 
 def test_what_is_lost_is_sent_again(scene: Scene) -> None:
@@ -121,7 +82,7 @@ def test_what_is_lost_is_sent_again(scene: Scene) -> None:
 
 
 def test_rows_that_wait_are_not_missing(scene: Scene) -> None:
-    scene.site.insert("reading", ("time", "node", "value"), [(moment(_MINUTES + 5), 1, 5.0)])
+    scene.site.insert("reading", ("time", "node", "value"), [(moment(MINUTES + 5), 1, 5.0)])
     assert scene.differing() == {}
 
 
@@ -139,13 +100,13 @@ def test_a_period_is_compared_alone(scene: Scene) -> None:
         texts = [None if each is None else moment(each)[:19].replace(" ", "T") for each in (since, until)]
         verdict = scene.verify(*texts)["reading"]
         assert (len(verdict.missing), verdict.different, verdict.only_central) == (missing, [], [])
-        assert verdict.here == min(until or _MINUTES, _MINUTES) - (since or 0)
+        assert verdict.here == min(until or MINUTES, MINUTES) - (since or 0)
 
 
 def test_a_thousand_differences_in_few_gaps(scene: Scene) -> None:
     scene.central.run(f"""DELETE FROM "reading" WHERE "time" >= '{moment(300)}' AND "time" < '{moment(800)}'""")
     verdict = scene.verify()["reading"]
-    assert len(verdict.missing) == 500 and verdict.there == _MINUTES - 500
+    assert len(verdict.missing) == 500 and verdict.there == MINUTES - 500
     scene.site.run(f"""DELETE FROM "reading" WHERE "time" < '{moment(200)}'""")
     verdict = scene.verify()["reading"]
     assert (len(verdict.missing), len(verdict.only_central)) == (500, 200)

@@ -13,9 +13,11 @@ from threading import Timer
 import pytest
 
 from pusher import ledger as module
+from pusher.changed import ChangedRows, Noted
 from pusher.errors import ConfigError, PusherError, UsageError
 from pusher.held import Fault, HeldList, Kind, Quarantine, Selection
 from pusher.ledger import Checkpoint, Ledger
+from pusher.ledger_tables import UPGRADES, VERSION
 from pusher.wire.blocks import Start
 from pusher.wire.fingerprint import Fingerprint
 
@@ -190,6 +192,56 @@ def test_a_ledger_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
         assert (row.reason, row.kind, row.retry) == ("too long", Kind.REFUSED, False)
         ledger.advance("central", "Reading", (6,), 1, {0: Fingerprint(1, "0")})
         assert ledger.blocks("central", "Reading") == {0: Fingerprint(1, "0")}
+
+
+def _columns(folder: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Of each table what SQLite says of its columns, but for their order."""
+    with closing(sqlite3.connect(folder / "ledger.db")) as db:
+        names = [name for (name,) in db.execute("select name from sqlite_master where type = 'table'")]
+        return {
+            name: sorted(row[1:] for row in db.execute(f"select * from pragma_table_info('{name}')")) for name in names
+        }
+
+
+def _upgraded(folder: Path, version: int) -> dict[str, list[tuple[object, ...]]]:
+    """The columns of a ledger that was of this version once."""
+    folder.mkdir()
+    with closing(sqlite3.connect(folder / "ledger.db")) as db:
+        db.executescript(_VERSION_1)
+        for step in range(1, version):
+            db.executescript(UPGRADES[step])
+        db.execute(f"pragma user_version = {version}")
+    with Ledger(folder) as ledger:
+        assert ledger.read("pragma user_version") == [(VERSION,)]
+    return _columns(folder)
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+def test_an_older_ledger_becomes_like_a_new_one(tmp_path: Path, version: int) -> None:
+    Ledger(tmp_path / "new").close()
+    assert _upgraded(tmp_path / "old", version) == _columns(tmp_path / "new")
+
+
+def test_ids_learnt_by_an_older_pusher_are_kept(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    with closing(sqlite3.connect(tmp_path / "state" / "ledger.db")) as db:
+        db.executescript(_VERSION_1)
+        db.executescript(UPGRADES[1])
+        db.executescript("""
+            insert into identity values ('central', 'House', '[1]', '[10]', 'h');
+            insert into held (location, table_name, local_key, kind, reason, since, tried)
+            values ('central', 'Reading', '[2]', 'conflict', 'theirs', 'monday', 'tuesday');
+            pragma user_version = 2;
+        """)
+    with Ledger(tmp_path / "state") as ledger:
+        assert ledger.identities("central", "House") == {"[1]": ("[10]", "h")}
+        ledger.note_identities("central", "House", [("[2]", "[20]", "i")])
+        assert ledger.identities("central", "House") == {"[1]": ("[10]", "h"), "[2]": ("[20]", "i")}
+        assert ledger.read("select distinct version from identity") == [(0,)]
+        assert [row.kind for row in Quarantine(ledger, "central").rows()] == [Kind.REFUSED, Kind.CONFLICT]
+        ChangedRows(ledger, "central").note("House", [Noted(local_key="[1]", natural_key="[]", removed=True)])
+        assert ChangedRows(ledger, "central").counts() == {"House": 1}
+        assert ledger.read("select * from verdict") == []
 
 
 def test_runs_are_kept_up_to_a_number(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pusher.config import read_lastupdate
 from pusher.ledger import Ledger
 from pusher.push.marker import Marker, marker_of
-from pusher.push.streams import Position
+from pusher.push.position import Position
 from pusher.schema.guess import Role
 from pusher.schema.plan import TablePlan
 from pusher.wire.tables import Column, Kind, Table

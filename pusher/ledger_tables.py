@@ -1,0 +1,79 @@
+"""The tables of the site's ledger, and how those of an earlier version become them."""
+
+from __future__ import annotations
+
+VERSION = 3
+
+TABLES = """
+create table location (
+    name text primary key, epoch text not null, marker text, instance text, schema_hash text, schema text,
+    resolved integer not null default 0
+) without rowid;
+create table checkpoint (
+    location text, table_name text, cursor text, sequence integer not null default 0, floor text,
+    counted real not null default 0, count_seconds real not null default 0, form text,
+    primary key (location, table_name)
+) without rowid;
+create table block (
+    location text, table_name text, start, rows integer not null, total text not null, sequence integer not null,
+    primary key (location, table_name, start)
+) without rowid;
+create table identity (
+    location text, table_name text, local_key text, central_key text not null, row_hash text not null,
+    version integer not null default 0, primary key (location, table_name, local_key)
+) without rowid;
+create table entity (
+    location text, table_name text, digest text not null, primary key (location, table_name)
+) without rowid;
+create table held (
+    id integer primary key autoincrement, location text not null, table_name text not null, local_key text not null,
+    kind text not null, reason text not null, since text not null, tried text not null,
+    retry integer not null default 0, unique (location, table_name, local_key)
+);
+create table changed (
+    id integer primary key autoincrement, location text not null, table_name text not null, local_key text not null,
+    natural_key text not null, removed integer not null, unique (location, table_name, local_key, natural_key)
+);
+create table verdict (
+    location text, table_name text, verified text not null, deep integer not null, verdict text not null,
+    primary key (location, table_name)
+) without rowid;
+create table run (
+    id integer primary key, location text not null, started text not null, seconds real not null,
+    outcome text not null, exit_code integer not null
+);
+create index run_location on run (location, id);
+"""
+UPGRADES = {
+    1: """
+alter table checkpoint add column sequence integer not null default 0;
+alter table checkpoint add column floor text;
+alter table checkpoint add column counted real not null default 0;
+alter table checkpoint add column count_seconds real not null default 0;
+create table block (
+    location text, table_name text, start, rows integer not null, total text not null, sequence integer not null,
+    primary key (location, table_name, start)
+) without rowid;
+alter table held rename to held_1;
+create table held (
+    id integer primary key autoincrement, location text not null, table_name text not null, local_key text not null,
+    kind text not null, reason text not null, since text not null, tried text not null,
+    retry integer not null default 0, unique (location, table_name, local_key)
+);
+insert into held (location, table_name, local_key, kind, reason, since, tried)
+select location, table_name, local_key, 'refused', reason, since, since from held_1;
+drop table held_1
+""",
+    2: """
+alter table checkpoint add column form text;
+alter table identity add column version integer not null default 0;
+create table changed (
+    id integer primary key autoincrement, location text not null, table_name text not null, local_key text not null,
+    natural_key text not null, removed integer not null, unique (location, table_name, local_key, natural_key)
+);
+create table verdict (
+    location text, table_name text, verified text not null, deep integer not null, verdict text not null,
+    primary key (location, table_name)
+) without rowid
+""",
+}
