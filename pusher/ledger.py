@@ -354,15 +354,6 @@ class Ledger:
             self._db.execute(f"delete from {table} where location = ?", (location,))
         self._db.execute(_WRITE_RESOLVED, (0, location))
 
-    def digests(self, location: str) -> dict[str, str]:
-        """Of what central last had of the entities that come down."""
-        query = "select table_name, digest from entity where location = ?"
-        return dict(self.read(query, location))
-
-    def note_digest(self, location: str, table: str, digest: str) -> None:
-        with self.change():
-            self._db.execute("insert or replace into entity values (?, ?, ?)", (location, table, digest))
-
     # --- what was run
 
     def note_run(self, location: str, started: str, seconds: float, outcome: bytes, exit_code: int) -> None:

@@ -23,7 +23,7 @@ create table identity (
     version integer not null default 0, primary key (location, table_name, local_key)
 ) without rowid;
 create table entity (
-    location text, table_name text, digest text not null, primary key (location, table_name)
+    location text, table_name text, digest text not null, form text, primary key (location, table_name)
 ) without rowid;
 create table held (
     id integer primary key autoincrement, location text not null, table_name text not null, local_key text not null,
@@ -66,6 +66,7 @@ drop table held_1
 """,
     2: """
 alter table checkpoint add column form text;
+alter table entity add column form text;
 alter table identity add column version integer not null default 0;
 create table changed (
     id integer primary key autoincrement, location text not null, table_name text not null, local_key text not null,

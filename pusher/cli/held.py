@@ -120,9 +120,9 @@ def release(
     views = to_release(path, numbers)
     if not yes:
         if not sys.stdin.isatty():
-            raise UsageError("these rows will not arrive at central; add --yes to give them up")
+            raise UsageError("what these rows are held for is given up; add --yes to do so")
         _show_rows(views[:_ON_A_SCREEN], len(views))
-        typer.confirm("These rows will not arrive at central. Give them up?", abort=True)
+        typer.confirm("What has not arrived of these rows will not be tried again. Give them up?", abort=True)
     log.configure(verbose=of(context).verbose)
     say(f"{give_up(path, [view.id for view in views]):,} rows given up")
 

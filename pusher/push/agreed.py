@@ -15,6 +15,8 @@ from pusher.wire.fingerprint import row_hashes
 from pusher.wire.messages import Resolved
 from pusher.wire.tables import RowSet
 
+BEHIND = -2  # in place of a version: whatever central has comes down
+
 
 class Agreed:
     """The hash of each row, and of tables that go both ways central's version, by the site's key; the ledger has both.
@@ -50,7 +52,7 @@ class Agreed:
     def is_same(self, table: TablePlan, key: Key, row_hash: str) -> bool:
         """Whether nothing of the row has to be said; what both sides never had alike must be compared once."""
         known = self._hashes[table.name].get(key) == row_hash
-        return known and (not goes_both_ways(table) or self.version(table, key) > 0)
+        return known and (not goes_both_ways(table) or self.version(table, key) != 0)
 
     def lags(self, table: TablePlan) -> bool:
         """Whether rows of central have to come down that may not have changed there."""

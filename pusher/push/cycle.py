@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from pusher.config import Settings
+from pusher.entity_notes import EntityNotes
 from pusher.errors import MappingConflict, SchemaMismatch
 from pusher.held import HeldRow, Kind
 from pusher.job import Outcome, Progress
@@ -54,7 +55,7 @@ class Cycle:
         self._positions = positions
         self._since = since
         self._ledger = ledger
-        self._digests = ledger.digests(outcome.location)
+        self._entity_notes = EntityNotes(ledger, outcome.location)
         self._marker = Marker(settings.path, outcome.location, ledger)
         self._identities = IdentityMap(outcome, site, plan, source, central, ledger)
         self._downward = Downward(outcome, site, source, central, self._identities)
@@ -111,10 +112,12 @@ class Cycle:
         if table.role is Role.STREAM:
             self._send_stream(self._positions[table.name])
             return
+        if table.direction == "both":
+            self._identities.forms.renew(table)
         self._identities.send_entities(table, self._since)
         if table.direction == "both":
-            digest = self._downward.fetch(table, self._digests.get(table.name))
-            self._ledger.note_digest(self._outcome.location, table.name, digest)
+            digest = self._downward.fetch(table, self._entity_notes.digest(table.name))
+            self._entity_notes.note_digest(table.name, digest)
 
     def _send_stream(self, position: Position) -> None:
         before = position.cursor

@@ -11,6 +11,7 @@ from pusher.job import Outcome
 from pusher.ledger import Ledger
 from pusher.push.agreed import Agreed, sent_hashes
 from pusher.push.faults import Faults, goes_both_ways, told
+from pusher.push.forms import Forms
 from pusher.push.mapping import (
     Key,
     KnownKeys,
@@ -61,6 +62,7 @@ class IdentityMap:
         self._unfinished: list[tuple[TablePlan, RowSet]] = []
         self._insisting = False
         self._faults = Faults(ledger, self._location, plan)
+        self.forms = Forms(self._location, source, ledger, self._known, self.agreed)
         for table in plan.working:
             self._known.learn(table.name, table.identity, self.agreed.load(table.name))
 

@@ -24,6 +24,10 @@ _BOOKKEEPING = (
     bookkeeping.identity,
     bookkeeping.scope,
     bookkeeping.row,
+    bookkeeping.block,
+    bookkeeping.tombstone,
+    bookkeeping.verdict,
+    bookkeeping.version,
 )
 
 

@@ -281,3 +281,31 @@ def test_a_row_that_changes_here_meanwhile_is_not_overwritten(
         assert len(conflicts(north)) == 1
         assert workshop.central.rows(COLOURS)[0] == ("a", "green")
         settle(workshop, north)
+
+
+def test_a_column_that_a_site_gets_later_is_filled_from_central(
+    dialect: str, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    with Workshop(new_database, tmp_path, dialect) as workshop:
+        workshop.central.run(HOUSE.replace("floors int", "floors int, roof varchar(20)"))
+        north, south = (workshop.site(name, HOUSE, tables=BOTH) for name in ("north", "south"))
+        for site in (north, south):
+            site.run("insert into house (address, colour) values ('a', 'red'), ('b', 'red')")
+            site.push_all(workshop.store)
+        settle(workshop, north, south)
+        south.run("alter table house add roof varchar(20)", "update house set roof = 'slate'")
+        south.push_all(workshop.store)
+        assert workshop.central.rows("select roof from house") == [("slate",), ("slate",)]
+        paint(north, "green", "b")
+        north.run("alter table house add roof varchar(20)")
+        outcome = north.push(workshop.store)
+        assert outcome.error is None
+        roofs = "select address, colour, roof from house order by 1"
+        # Only the row that north has changed meanwhile goes up as it is, and that is a conflict for all to see.
+        assert north.rows(roofs) == [("a", "red", "slate"), ("b", "green", None)]
+        (reason,) = conflicts(north)
+        assert "'slate'" in reason
+        give_up(north)
+        south.push_all(workshop.store)
+        assert south.rows(roofs) == workshop.central.rows(roofs) == north.rows(roofs)
+        settle(workshop, north, south)

@@ -16,6 +16,7 @@ from pusher import ledger as module
 from pusher.changed import ChangedRows, Noted
 from pusher.errors import ConfigError, PusherError, UsageError
 from pusher.held import Fault, HeldList, Kind, Quarantine, Selection
+from pusher.entity_notes import EntityNotes
 from pusher.ledger import Checkpoint, Ledger
 from pusher.ledger_tables import UPGRADES, VERSION
 from pusher.wire.blocks import Start
@@ -85,17 +86,16 @@ def test_locations_do_not_mix(ledger: Ledger) -> None:
         ledger.advance(location, "Reading", (location,), 1, {location: Fingerprint(1, "0")})
         ledger.note_identities(location, "House", [("[1]", f'["{location}"]', "h")])
         Quarantine(ledger, location).hold("Reading", [Fault(local_key="[1]", reason=location)], "now")
-        ledger.note_digest(location, "Room", location)
+        EntityNotes(ledger, location).note_digest("Room", location)
     epoch = ledger.location("lab").epoch
     ledger.start_over("central")
-    assert (ledger.checkpoints("central"), ledger.identities("central", "House"), ledger.digests("central")) == (
-        {},
-    ) * 3
+    assert ledger.checkpoints("central") == ledger.identities("central", "House") == {}
+    assert EntityNotes(ledger, "central").digest("Room") is None
     assert ledger.checkpoints("lab") == {"Reading": Checkpoint(cursor=("lab",), sequence=1)}
     assert ledger.blocks("central", "Reading") == {}
     assert ledger.blocks("lab", "Reading") == {"lab": Fingerprint(1, "0")}
     assert ledger.identities("lab", "House") == {"[1]": ('["lab"]', "h")}
-    assert ledger.digests("lab") == {"Room": "lab"}
+    assert EntityNotes(ledger, "lab").digest("Room") == "lab"
     assert [row.reason for row in Quarantine(ledger, "lab").rows()] == ["lab"]
     assert ledger.location("lab").epoch == epoch
 
