@@ -105,9 +105,10 @@ class World:
     def _wrongs(self) -> list[str]:
         with opened(self.site.url) as here, opened(self.central.url) as there:
             found = differences(here, there, self.tables)
-        (verdict,) = verify(self.config, [], [], NoProgress())
-        if not found and verdict.exit_code:
-            found.append(f"verify does not see that both sides are equal: {verdict}")
+        for deep in (False, True) if not found else ():
+            (verdict,) = verify(self.config, [], [], NoProgress(), deep=deep)
+            if verdict.exit_code:
+                found.append(f"verify does not see that both sides are equal: {verdict}")
         text = self.config.read_text()
         return found + [f"the operator's edit is gone: {edit}" for edit in self.edits if edit not in text]
 

@@ -14,9 +14,9 @@ import pytest
 
 from pusher import ledger as module
 from pusher.changed import ChangedRows, Noted
+from pusher.entity_notes import EntityNotes
 from pusher.errors import ConfigError, PusherError, UsageError
 from pusher.held import Fault, HeldList, Kind, Quarantine, Selection
-from pusher.entity_notes import EntityNotes
 from pusher.ledger import Checkpoint, Ledger
 from pusher.ledger_tables import UPGRADES, VERSION
 from pusher.wire.blocks import Start
