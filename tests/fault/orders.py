@@ -26,8 +26,10 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.pool import Pool
 
+import pusher.central.store
 import pusher.push.marker
 import pusher.rest.access
+from pusher.central.blocks import BlockNotes
 from pusher.central.store import Store
 from pusher.cli.main import main
 from pusher.ledger import Ledger
@@ -48,8 +50,9 @@ AGENT: dict[str, tuple[Any, str, str]] = {
     "agent after config": (pusher.push.marker, "write_lastupdate", "after"),
 }
 CENTRAL: dict[str, tuple[Any, str, str]] = {
-    "central before apply": (Store, "_apply", "before"),
-    "central before commit": (Store, "_apply", "after"),
+    "central before apply": (pusher.central.store, "apply", "before"),
+    "central before notes": (BlockNotes, "add", "before"),
+    "central before commit": (pusher.central.store, "apply", "after"),
     "central before reply": (Store, "push", "after"),
     "central resolve before reply": (Store, "resolve", "after"),
 }
