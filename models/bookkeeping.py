@@ -175,3 +175,57 @@ version = sa.Table(
     sa.Column("changed", moment(), nullable=False),
     **TABLE_OPTIONS,
 )
+
+# What a site said of each table at the end of its last cycle. `pending`: rows that still waited there, null if it did
+# not count them.
+report = sa.Table(
+    "pusher_report",
+    metadata,
+    sa.Column("site", exact(100), primary_key=True),
+    sa.Column("table_name", exact(128), primary_key=True),
+    sa.Column("sent", sa.BigInteger, nullable=False),
+    sa.Column("held", sa.BigInteger, nullable=False),
+    sa.Column("pending", sa.BigInteger),
+    sa.Column("reported", moment(), nullable=False),
+    **TABLE_OPTIONS,
+)
+
+# What happened to a site that people may want to know: verdicts that were not equal, rows deleted, errors reported.
+event = sa.Table(
+    "pusher_event",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("site", exact(100), nullable=False),
+    sa.Column("kind", exact(30), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("happened", moment(), nullable=False),
+    sa.Index(None, "site", "happened"),
+    **TABLE_OPTIONS,
+)
+
+# Which site made a row of an entity over REST; what others made it does not change.
+author = sa.Table(
+    "pusher_author",
+    metadata,
+    sa.Column("table_name", exact(128), primary_key=True),
+    sa.Column("central_key", exact(255), primary_key=True),
+    sa.Column("site", exact(100), nullable=False),
+    **TABLE_OPTIONS,
+)
+
+# Every write over REST: who, what, when, and what came of it (the HTTP status).
+audit = sa.Table(
+    "pusher_audit",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("happened", moment(), nullable=False),
+    sa.Column("token_id", sa.Integer, nullable=False),
+    sa.Column("site", exact(100), nullable=False),
+    sa.Column("method", exact(10), nullable=False),
+    sa.Column("table_name", exact(128), nullable=False),
+    sa.Column("row_key", sa.Text, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Index(None, "site", "happened"),
+    **TABLE_OPTIONS,
+)

@@ -1,4 +1,4 @@
-"""What arrived of each block, what was deleted, what comparisons found, and the versions of rows that go both ways."""
+"""What proves that all arrived, and what people look at: blocks, tombstones, verdicts, versions, reports, events, audit."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -78,3 +78,59 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("table_name", "central_key", name="pk_pusher_version"),
         **_OPTIONS,
     )
+    _create_for_people()
+
+
+def _create_for_people() -> None:
+    big = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    op.create_table(
+        "pusher_report",
+        *_of_site_and_table(),
+        sa.Column("sent", sa.BigInteger(), nullable=False),
+        sa.Column("held", sa.BigInteger(), nullable=False),
+        sa.Column("pending", sa.BigInteger()),
+        sa.Column("reported", _moment(), nullable=False),
+        sa.PrimaryKeyConstraint("site", "table_name", name="pk_pusher_report"),
+        **_OPTIONS,
+    )
+    op.create_table(
+        "pusher_event",
+        sa.Column("id", big, nullable=False),
+        sa.Column("site", _exact(100), nullable=False),
+        sa.Column("kind", _exact(30), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("happened", _moment(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_pusher_event"),
+        **_OPTIONS,
+    )
+    _index_by_site("pusher_event")
+    op.create_table(
+        "pusher_author",
+        sa.Column("table_name", _exact(128), nullable=False),
+        sa.Column("central_key", _exact(255), nullable=False),
+        sa.Column("site", _exact(100), nullable=False),
+        sa.PrimaryKeyConstraint("table_name", "central_key", name="pk_pusher_author"),
+        **_OPTIONS,
+    )
+    op.create_table(
+        "pusher_audit",
+        sa.Column("id", big, nullable=False),
+        sa.Column("happened", _moment(), nullable=False),
+        sa.Column("token_id", sa.Integer(), nullable=False),
+        sa.Column("site", _exact(100), nullable=False),
+        sa.Column("method", _exact(10), nullable=False),
+        sa.Column("table_name", _exact(128), nullable=False),
+        sa.Column("row_key", sa.Text(), nullable=False),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_pusher_audit"),
+        **_OPTIONS,
+    )
+    _index_by_site("pusher_audit")
+
+
+def _index_by_site(table: str) -> None:
+    """MySQL has no IF NOT EXISTS here."""
+    index = f"ix_{table}_site_happened"
+    if index not in {known["name"] for known in sa.inspect(op.get_bind()).get_indexes(table)}:
+        op.create_index(index, table, ["site", "happened"])

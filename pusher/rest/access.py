@@ -26,6 +26,13 @@ async def token_of(request: Request) -> Token:
     return token
 
 
+async def reader(request: Request) -> Token | None:
+    """Who wants to read; None is anybody, where reading is open to all. Raises 401 if a token is needed."""
+    if request.app.state.read_public and "Authorization" not in request.headers:
+        return None
+    return await token_of(request)
+
+
 def may_push(token: Token, site: str) -> None:
     """Raises AccessRefused unless the token lets `site` be written."""
     if token.scope != "push":

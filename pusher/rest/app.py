@@ -39,10 +39,10 @@ _STATUS: tuple[tuple[type[PusherError], int, str], ...] = (
 _RETRY_SECONDS = "10"
 
 
-def make_app(engine: Engine, retention_days: int = RETENTION_DAYS) -> Starlette:
+def make_app(engine: Engine, retention_days: int = RETENTION_DAYS, *, read_public: bool = False) -> Starlette:
     """The service over the database of `engine`, whose tables must be migrated.
 
-    `retention_days`: how long it remembers each batch.
+    `retention_days`: how long it remembers each batch. `read_public`: anybody may read, without a token.
     """
     app = Starlette(
         routes=[*sync.routes, *tables.routes, Route("/live", _live)],
@@ -53,6 +53,7 @@ def make_app(engine: Engine, retention_days: int = RETENTION_DAYS) -> Starlette:
         },
     )
     app.state.engine = engine
+    app.state.read_public = read_public
     app.state.store = Store(engine, retention_days)
     return app
 
