@@ -1,4 +1,4 @@
-"""What proves that all arrived, and what people look at: blocks, tombstones, verdicts, versions, reports, events, audit."""
+"""What proves that all arrived, and what people look at: blocks, tombstones, verdicts, reports, events and others."""
 
 import sqlalchemy as sa
 from alembic import op

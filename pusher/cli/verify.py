@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _KEYS_ON_A_SCREEN = 20
 _COLUMNS = (
-    "table", "role", "here", "there", "missing", "different", "only at central", "held", "compared", "parts", "seconds",
-    "verdict",
+    "table", "role", "here", "there", "missing", "different", "only at central", "held", "compared", "parts", "bytes",
+    "seconds", "verdict",
 )  # fmt: skip
 
 
@@ -79,6 +79,8 @@ def _show(verdict: LocationVerdict) -> None:
             say(f"{each.table}: stopped, {each.stopped}")
         for lossy in each.lossy:
             say(f"{each.table}: lossy, {lossy}")
+        for drift in each.drift:
+            say(f"{each.table}: column {drift}")
         _show_keys(each, "missing at central", each.missing)
         _show_keys(each, "different", each.different)
         _show_keys(each, "only at central", each.only_central)
@@ -88,7 +90,7 @@ def _show(verdict: LocationVerdict) -> None:
 
 def _row(each: TableVerdict) -> tuple[object, ...]:
     found = (len(each.missing), len(each.different), len(each.only_central), each.held)
-    how = "all rows" if each.deep else "notes", each.parts
+    how = "all rows" if each.deep else "notes", each.parts, each.bytes_on_wire
     return (each.table, each.role, each.here, each.there, *found, *how, round(each.seconds, 2), each.verdict)
 
 

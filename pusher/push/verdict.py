@@ -11,8 +11,8 @@ EQUAL = "equal"
 class TableVerdict:
     """How one table compares. Keys are JSON arrays: the site's own, but of `only_central` central's where a natural
     key names the row. `deep`: all rows were read, not only what both sides noted of them. `here`, `there`: rows.
-    `parts`: fingerprints that were compared. `repaired`: rows sent again. `incomplete`: there are more differences than
-    listed."""
+    `parts`: fingerprints that were compared. `bytes_on_wire`: both ways. `lossy`: columns that are narrower at central;
+    `drift`: columns that only one side has. `incomplete`: there are more differences than listed."""
 
     table: str
     role: str
@@ -24,9 +24,10 @@ class TableVerdict:
     only_central: list[str] = field(default_factory=list)
     held: int = 0
     parts: int = 0
-    repaired: int = 0
+    bytes_on_wire: int = 0
     seconds: float = 0.0
     lossy: tuple[str, ...] = ()
+    drift: tuple[str, ...] = ()
     incomplete: bool = False
     stopped: str | None = None
 

@@ -23,7 +23,7 @@ from pusher.push.source import Source
 from pusher.push.verdict import TableVerdict
 from pusher.schema.paging import Page
 from pusher.schema.plan import TablePlan
-from pusher.transport.central import Central
+from pusher.transport.central import Central, Traffic
 from pusher.wire import buckets
 from pusher.wire.batch import unpack_cursor
 from pusher.wire.blocks import Start, Tally
@@ -77,11 +77,15 @@ class Verifier:
         `deep`: read all rows, even where the notes of both sides are the same. Within a period they are always read,
         and where there are no notes.
         """
-        began = time.monotonic()
+        began, before = time.monotonic(), _traffic(self._central)
         verdict = TableVerdict(
             table=table.name,
             role=table.role.value,
             lossy=tuple(note.removeprefix("lossy: ") for note in table.notes if note.startswith("lossy: ")),
+            drift=(
+                *(f"{name} is only at the site" for name in table.only_here),
+                *(f"{name} is only at central" for name in table.only_central),
+            ),
         )
         if position and position.central_cursor:
             bounds = [self._source.from_moment(table, each) if each else None for each in period]
@@ -90,6 +94,7 @@ class Verifier:
         else:
             self._by_buckets(verdict, table, position)
         verdict.seconds = time.monotonic() - began
+        verdict.bytes_on_wire = _traffic(self._central) - before
         return verdict
 
     # --- along the cursor
@@ -351,6 +356,10 @@ class Verifier:
 
     def _prepared(self, table: TablePlan, rows: RowSet) -> Prepared:
         return prepared(table, rows, self._identities.translate_known(table, rows))
+
+
+def _traffic(central: Central) -> int:
+    return central.bytes_sent + central.bytes_received if isinstance(central, Traffic) else 0
 
 
 def _proven(suspects: Sequence[Part], prints: dict[Start, Fingerprint], differing: Sequence[Part]) -> Iterator[Proof]:

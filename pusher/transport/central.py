@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pusher.wire.batch import Batch
 from pusher.wire.messages import (
@@ -53,6 +53,7 @@ class Central(Protocol):
     def report(self, report: Report) -> Done: ...
 
 
+@runtime_checkable
 class Traffic(Protocol):
     """Counts what goes over the line to central."""
 
