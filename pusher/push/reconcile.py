@@ -111,13 +111,14 @@ class Reconciliation:
         """
         meeting = self._job.meet()
         outcome = Outcome(location=self._location, kind="push")
+        identities = IdentityMap(outcome, self._site, meeting.plan, self._source, self._central, self._ledger)
         verifier = Verifier(
             site=self._site,
             location=self._location,
             source=self._source,
             central=self._central,
             ledger=self._ledger,
-            identities=IdentityMap(outcome, self._site, meeting.plan, self._source, self._central, self._ledger),
+            identities=identities,
             page_rows=self._settings.general.pushlimit,
             progress=progress,
         )
@@ -127,14 +128,26 @@ class Reconciliation:
             if table.role is not Role.IGNORE and (not tables or table.name in tables)
         ]
         verdicts = {table.name: self._compare(verifier, table, period, deep) for table in compared}
-        for name, held in Quarantine(self._ledger, self._location).counts().items():
-            if name in verdicts:
-                verdicts[name].held = held
+        self._count_held(compared, verdicts, identities)
         if period == _ALWAYS:
             self._tell(verifier, [(table, verdicts[table.name]) for table in compared if not table.stopped])
             noted = {name: (each.deep, each.verdict) for name, each in verdicts.items()}
             Verdicts(self._ledger, self._location).note(noted, whole=not tables)
         return list(verdicts.values())
+
+    def _count_held(
+        self, compared: Iterable[TablePlan], verdicts: Mapping[str, TableVerdict], identities: IdentityMap
+    ) -> None:
+        """Adds the entities that central never took: it gave them no id by which they could be compared."""
+        quarantine = Quarantine(self._ledger, self._location)
+        for table in compared:
+            verdict, held = verdicts[table.name], quarantine.rows(table.name)
+            verdict.held = len(held)
+            if table.role is Role.ENTITY and not table.stopped:
+                known = identities.agreed.hashes(table)
+                never = [row.local_key for row in held if row.key not in known]
+                verdict.missing += never
+                verdict.here += len(never)
 
     def send_again(self, verdicts: Iterable[TableVerdict]) -> None:
         """Has the next cycle send what central lacks or has otherwise: until it has, these rows are held.

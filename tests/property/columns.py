@@ -51,7 +51,11 @@ class Column:
     values: dict[str, st.SearchStrategy[Any]]
 
     def meaning(self, central: str, cell: Any) -> object:
-        return None if cell is None else self.sort.meaning(cell, None if central == "sqlite" else self.digits)
+        if cell is None:
+            return None
+        if self.sort is JSON and central == "mariadb":
+            return _spelt(cell).encode()  # whose JSON is no more than text
+        return self.sort.meaning(cell, None if central == "sqlite" else self.digits)
 
 
 # --- what a cell means
@@ -93,9 +97,13 @@ def _integer(cell: Any, _digits: int | None) -> object:
     return int(cell)
 
 
+def _spelt(cell: Any) -> str:
+    """SQLite makes numbers of JSON that is nothing else."""
+    return cell if isinstance(cell, str) else repr(cell)
+
+
 def _json(cell: Any, _digits: int | None) -> object:
-    text = cell if isinstance(cell, str) else repr(cell)
-    return _tagged(json.loads(text, parse_float=Decimal, parse_int=Decimal))
+    return _tagged(json.loads(_spelt(cell), parse_float=Decimal, parse_int=Decimal))
 
 
 def _tagged(document: Any) -> object:
@@ -142,7 +150,7 @@ def _turned(document: Any) -> Any:
 
 def _rewritten(change: Callable[[Any], Any], indent: int | None = None) -> Way:
     def way(cell: Any) -> Any:
-        document = json.loads(cell if isinstance(cell, str) else repr(cell))
+        document = json.loads(_spelt(cell))
         return json.dumps(change(document), indent=indent)
 
     return way
@@ -183,7 +191,14 @@ _AS_IT_IS = dict.fromkeys(DIALECTS, "{}")
 DECIMAL = Sort(
     read=_TEXT_OF,
     meaning=_decimal,
-    ways=(_more(10), _more(10, -1), _more(2), _more(3), _more(11), lambda cell: f"{_number(cell):f}00"),
+    ways=(
+        _more(10),
+        _more(10, -1),
+        _more(2),
+        _more(3),
+        _more(11),
+        lambda cell: f"{_EXACT.quantize(_number(cell), Decimal(1).scaleb(-12)):f}",
+    ),
 )
 FLOAT = Sort(read={"mariadb": "{} + 0e0", "postgresql": "{}::float8", "sqlite": "{}"}, meaning=_float, ways=_FLOAT_WAYS)
 MOMENT = Sort(
