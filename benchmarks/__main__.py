@@ -1,4 +1,4 @@
-"""`make bench`: a full load and a cycle with nothing new, MariaDB to MariaDB, beside `mariadb-dump | mariadb`."""
+"""`make bench`: a full load, a cycle with nothing new and verify, MariaDB to MariaDB, beside a dump and restore."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from pusher.datagen import Datagen
 from pusher.schema.engine import opened
 from tests.servers import DatabaseServer, MariaDB, binary
 from tests.stage import CentralService, write_config
+
+
+Verified = tuple[float, int]  # seconds, bytes on the wire
 
 
 class LargeMariaDB(MariaDB):
@@ -45,6 +48,8 @@ def measure(server: DatabaseServer, folder: Path, rows: int, rounds: int) -> Non
         Base.metadata.create_all(engine)
         Datagen(seed=1).bulk(engine, rows)
     load, pipe, idle = [], [], []
+    noted: list[Verified] = []
+    deep: list[Verified] = []
     wire = 0.0
     for number in range(rounds):
         pipe.append(seconds(lambda: dump_pipe(server, site)))
@@ -58,13 +63,18 @@ def measure(server: DatabaseServer, folder: Path, rows: int, rounds: int) -> Non
             began = time.perf_counter()
             push(config)
             idle.append(time.perf_counter() - began)
+            noted.append(verify(config))
+            deep.append(verify(config, "--deep"))
     median = statistics.median
     ratio = median(ours / theirs for ours, theirs in zip(load, pipe, strict=True))
     print(f"{rows:,} readings, medians of {rounds}:")
     print(f"  full load        {median(load):7.2f} s   {rows / median(load):,.0f} rows/s")
     print(f"  dump | mariadb   {median(pipe):7.2f} s   ratio {ratio:.2f}")
     print(f"  nothing new      {median(idle):7.2f} s")
-    print(f"  on the wire      {wire:7.2f} bytes a row", flush=True)
+    print(f"  on the wire      {wire:7.2f} bytes a row")
+    for name, found in (("verify", noted), ("verify --deep", deep)):
+        took, size = (median(each[place] for each in found) for place in (0, 1))
+        print(f"  {name:<16} {took:7.2f} s   {size:,.0f} bytes on the wire, {rows / took:,.0f} rows/s", flush=True)
 
 
 def seconds(work: Callable[[], None]) -> float:
@@ -78,6 +88,16 @@ def push(config: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "pusher.cli.main", "--config", str(config), "run", "--once", "--json"]
     outcome: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)[0]
     return outcome
+
+
+def verify(config: Path, *options: str) -> Verified:
+    """Both sides being equal; in a process of its own, start and end included."""
+    command = [sys.executable, "-m", "pusher.cli.main", "--config", str(config), "verify", "--json", *options]
+    began = time.perf_counter()
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+    took = time.perf_counter() - began
+    (found,) = json.loads(done.stdout)
+    return took, found["bytes_sent"] + found["bytes_received"]
 
 
 def dump_pipe(server: DatabaseServer, site: str) -> None:
