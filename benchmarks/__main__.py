@@ -21,7 +21,6 @@ from pusher.schema.engine import opened
 from tests.servers import DatabaseServer, MariaDB, binary
 from tests.stage import CentralService, write_config
 
-
 Verified = tuple[float, int]  # seconds, bytes on the wire
 
 
