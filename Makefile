@@ -8,7 +8,7 @@ demo: .venv/central.installed
 	$(BIN)/pusher demo
 
 test: .venv/dev.installed
-	scripts/install_debian.sh mariadb postgresql sshd faketime
+	scripts/install_debian.sh mariadb postgresql sshd faketime chromium
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: .venv/dev.installed

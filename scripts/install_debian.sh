@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the Debian packages of the named things (venv, mariadb, postgresql, sshd, faketime) whose programs are missing.
+# Installs the Debian packages of the named things (venv, mariadb, postgresql, sshd, faketime, chromium) whose programs are missing.
 set -euo pipefail
 
 PATH=$PATH:/usr/sbin
@@ -18,6 +18,8 @@ for thing in "$@"; do
             type -P sshd ssh-keygen >/dev/null || missing+=(openssh-server openssh-client) ;;
         faketime)
             compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(faketime) ;;
+        chromium)
+            type -P chromium >/dev/null || missing+=(chromium) ;;
         *)
             echo "install_debian.sh: what is $thing?" >&2
             exit 2 ;;

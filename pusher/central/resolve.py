@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pusher.central.authors import authors
 from pusher.central.identity import IdentityMap, Known, key_text
 from pusher.central.rows import Key, Target, is_numbered
 from pusher.central.versions import Version, Versions
@@ -13,6 +14,8 @@ from pusher.wire.batch import pack_cursor
 from pusher.wire.fingerprint import canonical, row_hashes
 from pusher.wire.messages import Conflict, Refusal, Resolved
 from pusher.wire.tables import Kind, RowSet
+
+_OVER_REST = ""  # in place of a local key
 
 
 @dataclass(kw_only=True)
@@ -185,6 +188,8 @@ class Resolution:
     def _owners(self, central_keys: Iterable[Key]) -> dict[str, set[tuple[str, str]]]:
         texts = [key_text(key) for key in central_keys]
         owners = self._map.owners(texts)
+        for text, site in authors(self.target, texts).items():
+            owners.setdefault(text, set()).add((site, _OVER_REST))
         for text in texts:
             if text in self._owned:
                 owners.setdefault(text, set()).add(self._owned[text])

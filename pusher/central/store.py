@@ -18,6 +18,7 @@ from pusher.central.blocks import BlockNotes
 from pusher.central.pushstatus import write_pushstatus
 from pusher.central.refusals import Fault, fault_of, reason_of
 from pusher.central.remove import Removal
+from pusher.central.reports import note_findings, note_report
 from pusher.central.resolve import Resolution
 from pusher.central.rows import Target
 from pusher.central.sites import (
@@ -37,11 +38,12 @@ from pusher.central.versions import entity_rows
 from pusher.errors import CentralUnreachable, ProtocolError, SchemaMismatch, Unreachable
 from pusher.schema.engine import writing
 from pusher.schema.reflect import dialect_name, reflect, schema_hash
-from pusher.wire import PROTOCOL
+from pusher.wire import PROTOCOL, buckets
 from pusher.wire.batch import Batch, unpack
 from pusher.wire.fingerprint import row_hashes, summed
 from pusher.wire.messages import (
     MAX_REMOVED,
+    MAX_STRETCHES,
     Compare,
     Compared,
     Done,
@@ -215,6 +217,7 @@ class Store:
         }
 
         def run(connection: sa.Connection) -> Done:
+            note_findings(connection, verified)
             note_verdicts(connection, verified, tables)
             return Done()
 
@@ -226,8 +229,13 @@ class Store:
 
         def run(connection: sa.Connection) -> Done:
             write_pushstatus(connection, schema, report)
+            note_report(connection, report)
             return Done()
 
+        return self._transaction(run)
+
+    def transaction(self, run: Callable[[sa.Connection], _T]) -> _T:
+        """Whatever else happens to central at once or not at all; `run` may be called several times."""
         return self._transaction(run)
 
     # ---
@@ -236,6 +244,11 @@ class Store:
         _check_protocol(request.protocol)
         if not request.names:
             raise ProtocolError("no column is asked for")
+        if len(request.segments if isinstance(request, Compare) else request.ranges) > MAX_STRETCHES:
+            raise ProtocolError(f"more than {MAX_STRETCHES} stretches in one message")
+        count = len(request.buckets) if isinstance(request, Compare) else request.of
+        if not (request.cursor or 1 <= count <= buckets.MOST):
+            raise ProtocolError(f"{count} buckets; expected 1 to {buckets.MOST}")
         named = request.names + request.key + ((request.cursor,) if request.cursor else ())
         return self._table(request.table, named)
 
@@ -263,6 +276,8 @@ class Store:
         )
         try:
             return attempts(lambda: self._once(run, engine or self._engine))
+        except OverflowError as error:  # SQLite's driver says so itself, before the database sees it
+            raise ProtocolError("a number has more than 64 bits") from error
         except exc.TimeoutError as error:
             raise CentralUnreachable("central has no free connection to its database") from error
         except exc.DBAPIError as error:

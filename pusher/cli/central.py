@@ -38,13 +38,34 @@ def serve(
     retention_days: Annotated[
         int, typer.Option(help="Days that each batch is remembered; longer than any outage.", min=1, max=100_000)
     ] = 400,
+    read: Annotated[str, typer.Option(help="Who may read: public (anybody) or token.")] = "token",
+    requests_per_minute: Annotated[
+        int, typer.Option(help="Of one token, or of one address without a token; each worker counts.", min=1)
+    ] = 600,
+    tls_cert: Annotated[str | None, typer.Option(help="Certificate chain, to speak TLS.", metavar="FILE")] = None,
+    tls_key: Annotated[str | None, typer.Option(help="Its key, without a password.", metavar="FILE")] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(help="A proxy whose X-Forwarded-For and -Proto count; may be repeated.", metavar="ADDRESS"),
+    ] = None,
 ) -> None:
     """Run the central service. The default database is made on first start; any other needs `pusher db upgrade`."""
     from pusher import log
+    from pusher.errors import UsageError
+    from pusher.rest.server import Settings
     from pusher.rest.server import serve as run
 
+    if read not in ("public", "token"):
+        raise UsageError(f"--read takes public or token, not {read}")
+    if (tls_cert is None) != (tls_key is None):
+        raise UsageError("--tls-cert and --tls-key go together")
+    tls = (tls_cert, tls_key) if tls_cert and tls_key else None
+    settings = Settings(
+        retention_days=retention_days, read_public=read == "public", requests_per_minute=requests_per_minute
+    )
     log.configure(verbose=of(context).verbose)
-    run(_url(db), host, port, workers, make=db == _DEFAULT_DB, retention_days=retention_days)
+    make = db == _DEFAULT_DB
+    run(_url(db), host, port, workers, make=make, settings=settings, tls=tls, trusted_proxies=trusted_proxy)
 
 
 def token_new(

@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from pusher.central.tokens import Token, bearer
 from pusher.errors import AccessRefused
+from pusher.rest.session import session_token
 
 _REMEDY = "make one with: pusher token new SITE"
 
@@ -28,8 +29,11 @@ async def token_of(request: Request) -> Token:
 
 async def reader(request: Request) -> Token | None:
     """Who wants to read; None is anybody, where reading is open to all. Raises 401 if a token is needed."""
-    if request.app.state.read_public and "Authorization" not in request.headers:
-        return None
+    if "Authorization" not in request.headers:
+        if request.method in ("GET", "HEAD") and (token := await session_token(request)):
+            return token
+        if request.app.state.read_public:
+            return None
     return await token_of(request)
 
 

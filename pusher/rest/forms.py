@@ -36,6 +36,8 @@ def shown_values(kind: Kind, values: list[Any]) -> list[Any]:
     """A column of plain values for JSON. An old client knows no zones: to it every time is in UTC, and says no more."""
     if kind is Kind.INSTANT:
         return [value.removesuffix("+00:00") if isinstance(value, str) else value for value in values]
+    if kind is Kind.BOOLEAN:  # SQLite has numbers for them
+        return to_wire(kind, [bool(value) if type(value) is int and value in (0, 1) else value for value in values])
     return to_wire(kind, values)
 
 
@@ -65,16 +67,30 @@ def plain_value(table: Table, column: Column, value: Any) -> Any:
             raise ValueError("is an array or an object")
         if column.kind in _MOMENTS:
             raise ValueError("is a number where a date is expected")
+        if column.kind in (Kind.INTEGER, Kind.BOOLEAN):
+            return _whole(column.kind, value)
         return value if column.kind in _NUMBERS else str(value)
     except ValueError as error:
         raise HTTPException(400, f"{table.name}.{column.name}: {_reason(value, error)}") from error
+
+
+def _whole(kind: Kind, value: Any) -> Any:
+    """SQLite would hold any number in any column."""
+    if isinstance(value, float) and not value.is_integer():
+        raise ValueError("is no whole number")
+    if kind is Kind.BOOLEAN:
+        if value not in (0, 1):
+            raise ValueError("is neither true nor false")
+        return value
+    return int(value)
 
 
 def plain_text(column: Column, text: str) -> Any:
     """A value that is written as text, in a URL or a string, as the plain value of a column. Raises ValueError."""
     if column.kind in _MOMENTS:
         return _moment(column.kind, text)
-    if column.kind is Kind.BOOLEAN and text.lower() in _TRUTH:
+    is_truth = column.kind is Kind.BOOLEAN or column.declared.startswith("TINYINT(1)")  # MariaDB's BOOLEAN
+    if is_truth and text.lower() in _TRUTH:
         return _TRUTH[text.lower()]
     if column.kind in (Kind.INTEGER, Kind.BOOLEAN):
         return int(text)

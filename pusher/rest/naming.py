@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from starlette.exceptions import HTTPException
 
 from pusher.config_keys import guess
 from pusher.schema.names import match
 from pusher.wire.tables import Column, Schema, Table
+
+_SHOWN_CHARACTERS = 100
 
 
 def table_called(schema: Schema, name: str) -> Table:
@@ -14,7 +18,7 @@ def table_called(schema: Schema, name: str) -> Table:
     tables = {table.name: table for table in schema.tables}
     table = match(name, tables)
     if table is None:
-        raise HTTPException(404, f"there is no table {name}{guess(name, tables)}")
+        raise HTTPException(404, f"there is no table {name[:_SHOWN_CHARACTERS]}{guess(name, tables)}")
     return table
 
 
@@ -34,10 +38,10 @@ def columns_called(table: Table, names: list[str]) -> list[Column]:
     return [known_column(table, name) for name in names]
 
 
-def known_column(table: Table, name: str) -> Column:
-    """Raises 400 if there is none."""
+def known_column(table: Table, name: str, others: Iterable[str] = ()) -> Column:
+    """Raises 400 if there is none, naming what comes nearest, also of `others` that might have been meant."""
     column = column_called(table, name)
     if column is None:
-        names = [each.name for each in table.columns]
-        raise HTTPException(400, f"{table.name} has no column {name}{guess(name, names)}")
+        names = [*(each.name for each in table.columns), *others]
+        raise HTTPException(400, f"{table.name} has no column {name[:_SHOWN_CHARACTERS]}{guess(name, names)}")
     return column

@@ -2,47 +2,85 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
+import ssl
 import sys
 
+import h11
+import msgspec
 import uvicorn
 from sqlalchemy.engine import Engine
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
 
 from pusher.central.migrate import is_prepared, refuse_unprepared, upgrade
+from pusher.central.store import RETENTION_DAYS
 from pusher.errors import UsageError
 from pusher.rest.app import make_app
+from pusher.rest.limits import Limits
 from pusher.schema.engine import open_engine
 
 _URL_VARIABLE = "PUSHER_CENTRAL_DB"  # an environment, unlike a command line, is not for everybody to read
-_RETENTION_VARIABLE = "PUSHER_CENTRAL_RETENTION_DAYS"
+_SETTINGS_VARIABLE = "PUSHER_CENTRAL_SETTINGS"
 _STOP_SECONDS = 10
+_HEAD_BYTES = 16 << 10  # the address and the headers of a request
+_HEAD_SECONDS = 30
 
 
-def serve(url: str, host: str, port: int, workers: int, *, make: bool, retention_days: int) -> None:
-    """Serves until it is stopped. `make`: create the tables if there are none. `retention_days`: see `Store`.
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the service behaves, as each worker process learns it. `retention_days`: see `Store`."""
 
-    Raises SchemaMismatch if the tables are not as expected, UsageError if the address cannot be had.
+    retention_days: int = RETENTION_DAYS
+    read_public: bool = False
+    requests_per_minute: int = 600
+
+
+def serve(
+    url: str,
+    host: str,
+    port: int,
+    workers: int,
+    *,
+    make: bool,
+    settings: Settings,
+    tls: tuple[str, str] | None = None,
+    trusted_proxies: list[str] | None = None,
+) -> None:
+    """Serves until it is stopped. `make`: create the tables if there are none. `tls`: files of a certificate and key.
+    `trusted_proxies`: addresses of proxies whose word on whom they speak for is taken.
+
+    Raises SchemaMismatch if the tables are not as expected, UsageError if the address or the files cannot be had.
     """
+    if tls:
+        _check_certificate(*tls)
     open_central(url, make=make).dispose()
     listening = listen(host, port)
     os.environ[_URL_VARIABLE] = url
-    os.environ[_RETENTION_VARIABLE] = str(retention_days)
+    os.environ[_SETTINGS_VARIABLE] = msgspec.json.encode(settings).decode()
     config = uvicorn.Config(
         "pusher.rest.server:app_from_environment",
         factory=True,
         workers=workers,
+        http=PatientProtocol,
+        ws="none",
         log_level="warning",
+        access_log=False,
         server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=trusted_proxies or [],
+        h11_max_incomplete_event_size=_HEAD_BYTES,
         timeout_graceful_shutdown=_STOP_SECONDS,
         timeout_keep_alive=75,
+        ssl_certfile=tls[0] if tls else None,
+        ssl_keyfile=tls[1] if tls else None,
     )
     address = listening.getsockname()
     shown = f"[{address[0]}]" if ":" in address[0] else address[0]
-    print(f"central serves http://{shown}:{address[1]}/rest/", file=sys.stderr, flush=True)
+    print(f"central serves http{'s' if tls else ''}://{shown}:{address[1]}/rest/", file=sys.stderr, flush=True)
     # The server ends in order and then raises the signal again: to whoever asked for the end that is no failure.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -52,6 +90,32 @@ def serve(url: str, host: str, port: int, workers: int, *, make: bool, retention
             Multiprocess(config, sockets=[listening]).run()
     except KeyboardInterrupt:
         pass
+
+
+class PatientProtocol(H11Protocol):
+    """Closes a connection on which no head of a request comes to its end: the server itself would wait for ever."""
+
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._head_timer = self.loop.call_later(_HEAD_SECONDS, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._end_timer()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(_HEAD_SECONDS, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_timer()
+        super().connection_lost(exc)
+
+    def _end_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 def open_central(url: str, *, make: bool) -> Engine:
@@ -69,7 +133,13 @@ def open_central(url: str, *, make: bool) -> Engine:
 
 def app_from_environment() -> Starlette:
     """What each worker process serves."""
-    return make_app(open_engine(os.environ[_URL_VARIABLE]), int(os.environ[_RETENTION_VARIABLE]))
+    settings = msgspec.json.decode(os.environ[_SETTINGS_VARIABLE], type=Settings)
+    return make_app(
+        open_engine(os.environ[_URL_VARIABLE]),
+        settings.retention_days,
+        read_public=settings.read_public,
+        limits=Limits(requests_per_minute=settings.requests_per_minute),
+    )
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -84,3 +154,20 @@ def listen(host: str, port: int) -> socket.socket:
     listening.listen(512)  # from now on whoever calls waits, and is not refused, until the workers are up
     listening.set_inheritable(True)
     return listening
+
+
+def _check_certificate(certificate: str, key: str) -> None:
+    """Before anything else, since each worker would fail by itself, and ask for a password."""
+    for file in (certificate, key):
+        try:
+            with open(file, "rb"):
+                pass
+        except OSError as error:
+            raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (ssl.SSLError, ValueError) as error:
+        why = getattr(error, "reason", None) or str(error)
+        raise UsageError(
+            f"{certificate} and {key} are no certificate and its key, in PEM and without a password: {why}"
+        ) from error

@@ -15,6 +15,7 @@ Select: TypeAlias = Any  # SQLAlchemy's own is generic over every column
 Narrow = Callable[[Select], Select]
 
 _KEYS_IN_ONE_QUERY = 500
+_TUPLES_IN_ONE_QUERY = 50  # MariaDB compares each with all others first
 _PLAIN_TEXT = re.compile(r"(VARCHAR|TEXT)\b")
 _AS_TEXT = (Kind.DATE, Kind.TIME, Kind.DATETIME, Kind.INSTANT, Kind.DECIMAL, Kind.UUID, Kind.JSON)
 # How databases spell moments; SQLite may hold any other text beside them.
@@ -92,8 +93,9 @@ def read_by_key(
     """The columns `names` of the rows whose columns `by` hold one of `keys` (bound values, no NULL)."""
     source = raw_table(table)
     rows: list[tuple[Any, ...]] = []
-    for at in range(0, len(keys), _KEYS_IN_ONE_QUERY):
-        chunk = keys[at : at + _KEYS_IN_ONE_QUERY]
+    size = _KEYS_IN_ONE_QUERY if len(by) == 1 else _TUPLES_IN_ONE_QUERY
+    for at in range(0, len(keys), size):
+        chunk = keys[at : at + size]
         if len(by) == 1:
             condition = source.c[by[0]].in_([key[0] for key in chunk])
         else:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from pusher.errors import ProtocolError
 from pusher.wire.fingerprint import EMPTY, Fingerprint, summed
 from pusher.wire.tables import Kind
 
@@ -65,7 +66,12 @@ def edge(kind: Kind, value: Any) -> Any:
 
 
 def name_of(kind: Kind, value: Any) -> str:
-    """Under which name central notes the block with a plain value of its column; names sort as their blocks do."""
+    """Under which name central notes the block with a plain value of its column; names sort as their blocks do.
+
+    Raises ProtocolError on what cannot be one.
+    """
+    if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ProtocolError("a block is found by a moment or a number, and something else is given")
     start = block_of(value)
     return edge(kind, start) or "" if isinstance(start, str) else f"{start + _LEAST:022d}"
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from pusher.errors import ProtocolError
 from pusher.wire.tables import Column, Kind, RowSet
 
 VERSION = 1  # of the canonical form; fingerprints of different versions cannot be compared
@@ -99,7 +100,10 @@ def canonical(column: Column, values: list[Any]) -> list[bytes]:
 def canonical_one_by_one(column: Column, values: list[Any]) -> list[bytes]:
     """What `canonical` gives, without the short cuts for whole columns."""
     encode = _ENCODERS[column.kind]
-    return [_NULL if value is None else encode(column, value) for value in values]
+    try:
+        return [_NULL if value is None else encode(column, value) for value in values]
+    except UnicodeEncodeError as error:  # no database gave that, but a client of the REST interface may write "\\ud800"
+        raise ProtocolError(f"{column.name} holds a text that is not Unicode") from error
 
 
 def _as_number(digest: bytes) -> int:

@@ -12,6 +12,8 @@ from pusher.wire.tables import Table
 
 MAX_ENTITIES = 1000  # rows in one Resolve
 MAX_REMOVED = 5000  # keys in one Remove
+Edge = str | int | float | None  # a value of a cursor in its plain form, or no end
+MAX_STRETCHES = 1000  # segments in one Compare, ranges in one Look
 HASH_DIGITS = 16  # of a row's hash, where few rows are compared
 
 
@@ -147,9 +149,9 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     `high` are the ends, None where the stream ends.
     """
 
-    low: Any
-    edges: list[Any]
-    high: Any
+    low: Edge
+    edges: list[Edge]
+    high: Edge
     prints: list[Fingerprint]
 
 
@@ -191,7 +193,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     key: tuple[str, ...]
     names: tuple[str, ...]
     cursor: str | None
-    ranges: list[tuple[Any, Any]]
+    ranges: list[tuple[Edge, Edge]]
     buckets: list[int]
     of: int
 
@@ -234,9 +236,9 @@ class Proven(msgspec.Struct, frozen=True, array_like=True):
     """A stretch of a stream (see Segment) whose rows were read on both sides and are the same: its blocks, each by a
     value of the cursor in it."""
 
-    low: Any
-    high: Any
-    starts: list[Any]
+    low: Edge
+    high: Edge
+    starts: list[Edge]
     prints: list[Fingerprint]
 
 

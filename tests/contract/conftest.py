@@ -28,6 +28,7 @@ _BOOKKEEPING = (
     bookkeeping.tombstone,
     bookkeeping.verdict,
     bookkeeping.version,
+    bookkeeping.author,
 )
 
 

@@ -1,4 +1,4 @@
-"""What every way to central notes of the blocks that arrived, and what it deletes when a site has deleted it."""
+"""What every way to central notes of blocks and authors, and what it deletes when a site has deleted it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from models import Reading, bookkeeping
+from models import House, Reading, bookkeeping
 from pusher.errors import ProtocolError, SchemaMismatch
 from pusher.wire import PROTOCOL
 from pusher.wire.batch import Batch
@@ -187,3 +187,15 @@ def test_bad_messages_are_refused(site: Site) -> None:
         with pytest.raises(error):
             site.central.verified(told)
     assert differing(site, prints(site, 1)) == []
+
+
+def test_what_another_site_made_over_rest_an_agent_does_not_overwrite(stage: Stage, site: Site) -> None:
+    stage.execute(
+        sa.insert(House).values(id=7, address="a"),
+        sa.insert(bookkeeping.author).values(table_name="House", central_key="[7]", site="south"),
+    )
+    answer = site.central.resolve(site.houses("a", start="2026-01-01T00:00:00"))
+    assert [(each.kind, each.owner) for each in answer.conflicts] == [("owned", "south")]
+    assert stage.rows(sa.select(House.startDate)) == [(None,)]
+    other = stage.site("south")
+    assert other.central.resolve(other.houses("a", start="2026-01-01T00:00:00")).updated == 1

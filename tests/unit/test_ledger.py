@@ -89,7 +89,8 @@ def test_locations_do_not_mix(ledger: Ledger) -> None:
         EntityNotes(ledger, location).note_digest("Room", location)
     epoch = ledger.location("lab").epoch
     ledger.start_over("central")
-    assert ledger.checkpoints("central") == ledger.identities("central", "House") == {}
+    assert ledger.checkpoints("central") == {}
+    assert ledger.identities("central", "House") == {}
     assert EntityNotes(ledger, "central").digest("Room") is None
     assert ledger.checkpoints("lab") == {"Reading": Checkpoint(cursor=("lab",), sequence=1)}
     assert ledger.blocks("central", "Reading") == {}

@@ -1,0 +1,233 @@
+"""The status pages as a person sees them: a real service, a real browser, a phone and a wide screen, light and dark.
+
+PAGE_READINGS=1000000 makes central that large; UPDATE_SCREENSHOTS=1 writes docs/screenshots anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
+
+from pusher.central.sites import utc_now
+from pusher.schema.engine import opened
+from tests.fourteen_sites import SITES, make_fourteen_sites
+from tests.stage import CentralService
+
+_READINGS = int(os.environ.get("PAGE_READINGS", "50000"))
+_SCREENSHOTS = Path(__file__).parents[2] / "docs/screenshots"
+_CHROMIUM = "/usr/bin/chromium"
+_ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+_AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
+_WIDE = """[...document.querySelectorAll("body *")].filter(each =>
+    each.getBoundingClientRect().right > innerWidth && !each.closest(".scroll"))
+    .map(each => each.outerHTML.slice(0, 90))"""
+_SECONDS = 1.0  # that the server may take for a page
+_WAIT_MILLISECONDS = 10_000
+_UPDATE = os.environ.get("UPDATE_SCREENSHOTS") == "1"
+# Colours do not depend on the width, nor what fits on the colours.
+_SCREENS = [(390, 844, "light"), (1440, 900, "dark")] + _UPDATE * [(390, 844, "dark"), (1440, 900, "light")]
+
+
+@dataclass(frozen=True)
+class Central:
+    url: str
+    token: str
+
+
+@pytest.fixture(scope="module")
+def central(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Central]:
+    db = f"sqlite:///{tmp_path_factory.mktemp('fourteen') / 'central.db'}"
+    with opened(db, create=True) as engine:
+        token = make_fourteen_sites(engine, _READINGS, utc_now())
+    with CentralService(db, prepare=False) as service:
+        yield Central(service.resturl.removesuffix("/rest/"), token)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=_CHROMIUM, args=_ARGUMENTS)
+        yield started
+        started.close()
+
+
+@dataclass
+class Visit:
+    """A person with a browser, who notices all that goes wrong."""
+
+    page: Page
+    central: Central
+    name: str
+    phone: bool
+    faults: list[str] = field(default_factory=list)
+    seen: int = 0
+
+    def __post_init__(self) -> None:
+        self.page.set_default_timeout(_WAIT_MILLISECONDS)
+        self.page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self.page.on("requestfailed", lambda asked: self.faults.append(f"{asked.url}: {asked.failure}"))
+        self.page.on("response", self._answered)
+
+    def _answered(self, answer: Response) -> None:
+        if answer.status >= 400:
+            self.faults.append(f"{answer.url}: {answer.status}")
+        timing = re.search(r"total;dur=([\d.]+)", answer.headers.get("server-timing", ""))
+        if timing and float(timing[1]) > _SECONDS * 1000:
+            self.faults.append(f"{answer.url}: {timing[1]} ms at the server")
+
+    def look(self, screenshot: str | None = None, *, again: bool = False) -> None:
+        """What is on the screen fits it, and can be used by everybody; `again`: a page of a kind that was looked at."""
+        self.page.wait_for_load_state("load")
+        self.seen += 1
+        wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{self.page.url} is {wide} px too wide: {self.page.evaluate(_WIDE)}"
+        if again:
+            return
+        self.page.evaluate(_AXE)
+        found: dict[str, Any] = self.page.evaluate("axe.run()")
+        assert found["passes"]
+        assert [_violation(each) for each in found["violations"]] == [], self.page.url
+        if screenshot and _UPDATE:
+            _SCREENSHOTS.mkdir(exist_ok=True)
+            self.page.mouse.move(0, 0)
+            self.page.screenshot(path=_SCREENSHOTS / f"{screenshot}-{self.name}.png")
+
+    def drag(self, start: float, end: float, y: float) -> None:
+        """Sideways, with a finger on a phone and else with a mouse."""
+        if not self.phone:
+            self.page.mouse.move(start, y)
+            self.page.mouse.down()
+            self.page.mouse.move(end, y + 20, steps=4)
+            self.page.mouse.up()
+            return
+        fingers = self.page.context.new_cdp_session(self.page)
+        for kind, places in (("Start", [start]), ("Move", [(start + end) / 2]), ("Move", [end]), ("End", [])):
+            points = [{"x": place, "y": y} for place in places]
+            fingers.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+
+    def open(self, link: str, path: str) -> None:
+        self.page.get_by_role("link", name=link, exact=True).first.click()
+        expect(self.page).to_have_url(re.compile(re.escape(self.central.url + path)))
+
+
+def _violation(found: dict[str, Any]) -> str:
+    return f"{found['id']}: {found['nodes'][0]['html'][:200]} {found['nodes'][0]['failureSummary'][:300]}"
+
+
+@pytest.fixture(params=_SCREENS, ids=lambda screen: f"{screen[0]}-{screen[2]}")
+def visit(request: pytest.FixtureRequest, browser: Browser, central: Central) -> Iterator[Visit]:
+    width, height, scheme = request.param
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
+        locale="en-GB",
+        timezone_id="Asia/Tokyo",
+        has_touch=width < 500,
+    )
+    yield Visit(context.new_page(), central, f"{width}-{scheme}", width < 500)
+    context.close()
+
+
+def test_every_page(visit: Visit, central: Central) -> None:
+    page = visit.page
+    page.goto(central.url)
+    expect(page).to_have_url(central.url + "/login")
+    visit.look("login")
+    page.get_by_label("Token").fill(central.token)
+    page.get_by_role("button", name="Log in").click()
+    _look_at_sites(visit)
+    _look_at_plot(visit)
+    _look_at_tables(visit)
+    page.get_by_role("button", name="Log out").click()
+    expect(page).to_have_url(central.url + "/login")
+    page.goto(central.url + "/tables")
+    expect(page).to_have_url(central.url + "/login?next=%2Ftables")
+    assert visit.faults == [] and visit.seen >= 9
+
+
+def _look_at_sites(visit: Visit) -> None:
+    page = visit.page
+    expect(page.get_by_role("heading", level=1)).to_contain_text(f"of {len(SITES)} sites current")
+    assert page.get_by_role("article").count() == len(SITES)
+    visit.look("sites")
+    visit.open("laboratory", "/sites/laboratory")
+    expect(page.get_by_role("table")).to_contain_text("18 missing")
+    visit.look("site")
+    page.go_back()
+    visit.open("school-north", "/sites/school-north")
+    visit.open("Coverage by day", "/sites/school-north/coverage")
+    expect(page.get_by_role("table")).to_contain_text("0 of")
+    expect(page.get_by_role("list").last).to_contain_text("pusher verify LOCATION --table Reading --since")
+    visit.look("coverage")
+    page.get_by_label("Days").select_option("90")
+    page.get_by_role("button", name="Show").click()
+    expect(page).to_have_url(re.compile("days=90"))
+    visit.look(again=True)
+
+
+def _look_at_plot(visit: Visit) -> None:
+    page = visit.page
+    page.get_by_role("rowheader").get_by_role("link").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Temperature")
+    canvas = page.locator("#plot canvas")
+    expect(canvas).to_be_visible()
+    visit.look("plot")
+    whole = page.get_by_role("button", name="Show all of it")
+    expect(whole).to_be_disabled()
+    page.locator("#plot .u-over").scroll_into_view_if_needed()
+    box = page.locator("#plot .u-over").bounding_box()
+    assert box
+    with page.expect_response(re.compile(r"/plot\.json\?.*since=")) as answer:
+        visit.drag(box["x"] + box["width"] * 0.9, box["x"] + box["width"] * 0.98, box["y"] + 40)
+    finer = answer.value.json()
+    expect(whole).to_be_enabled()
+    assert 1 < len(finer["time"]) <= 2000
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV of what is shown").click()
+    lines = download.value.path().read_text().splitlines()
+    assert lines[0] == "time,mean,min,max,rows" and len(lines) - 1 == sum(each is not None for each in finer["mean"])
+    visit.faults[:] = [
+        each for each in visit.faults if "/plot.csv" not in each or "ERR_ABORTED" not in each
+    ]  # a download
+    whole.click()
+    expect(whole).to_be_disabled()
+
+
+def _look_at_tables(visit: Visit) -> None:
+    page = visit.page
+    visit.open("Tables", "/tables")
+    visit.look("tables")
+    page.get_by_role("rowheader", name="Reading").get_by_role("link").click()
+    expect(page.get_by_role("row")).to_have_count(51)
+    page.get_by_role("link", name="Next").click()
+    expect(page.get_by_text("Rows 51 to 100")).to_be_visible()
+    page.get_by_role("combobox", name="Column").select_option("nodeId")
+    page.get_by_role("textbox", name="Value").fill("121")
+    page.get_by_role("button", name="Add the filter").click()
+    expect(page.get_by_text("nodeId is 121")).to_be_visible()
+    visit.look("table")
+    page.get_by_role("cell").get_by_role("link", name="121", exact=True).first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Node")
+    expect(page.get_by_role("row")).to_have_count(2)
+    visit.look(again=True)
+
+
+def test_the_keyboard_reaches_the_content(visit: Visit, central: Central) -> None:
+    visit.page.goto(central.url + "/login")
+    visit.page.keyboard.press("Tab")
+    expect(visit.page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    visit.page.keyboard.press("Enter")
+    expect(visit.page.locator("main")).to_be_focused()
+    assert visit.faults == []
