@@ -11,6 +11,7 @@ from pusher.central.sites import lock, utc_now
 from pusher.wire.messages import Report, TableReport, TableResult, Verified
 
 _EQUAL = "equal"
+_LONGEST = 500  # characters of what a site says
 
 
 def note_report(connection: sa.Connection, report: Report) -> None:
@@ -21,8 +22,11 @@ def note_report(connection: sa.Connection, report: Report) -> None:
         connection.execute(sa.select(table.c.table_name, table.c.held).where(table.c.site == report.site)).all()
     )
     add_events(connection, report.site, _held_changes(before, report.tables))
-    if not _same_agent(connection, report):
-        add_events(connection, report.site, [("agent", f"agent {report.agent_version} on {report.hostname}")])
+    agent = f"agent {report.agent_version} on {report.hostname}"
+    if agent != _newest(connection, report.site, "agent"):
+        add_events(connection, report.site, [("agent", agent)])
+    if report.failure and report.failure[:_LONGEST] != _newest(connection, report.site, "failure"):
+        add_events(connection, report.site, [("failure", report.failure[:_LONGEST])])
     for name, found in report.tables.items():
         mine = (table.c.site == report.site, table.c.table_name == name)
         values = {"sent": found.sent, "held": found.held, "pending": found.pending, "reported": now}
@@ -61,12 +65,12 @@ def _held_changes(before: Mapping[str, int], tables: Mapping[str, TableReport]) 
             yield "released", f"{name}: {found.held:,} rows held, {known - found.held:,} fewer than before"
 
 
-def _same_agent(connection: sa.Connection, report: Report) -> bool:
-    """Whether the newest event of an agent, if there is one, names the one that reports."""
+def _newest(connection: sa.Connection, site: str, kind: str) -> str | None:
+    """What the newest event of a kind says."""
     table = bookkeeping.event
-    mine = (table.c.site == report.site, table.c.kind == "agent")
-    last = connection.scalar(sa.select(table.c.detail).where(*mine).order_by(table.c.id.desc()).limit(1))
-    return last == f"agent {report.agent_version} on {report.hostname}"
+    mine = (table.c.site == site, table.c.kind == kind)
+    found: str | None = connection.scalar(sa.select(table.c.detail).where(*mine).order_by(table.c.id.desc()).limit(1))
+    return found
 
 
 def _finding(found: TableResult) -> str:

@@ -197,6 +197,8 @@ class PushJob:
             entry.table: TableReport(sent=entry.sent, held=entry.held, pending=entry.pending)
             for entry in outcome.tables
         }
+        last = self._ledger.last_run(self.location)
+        error = last.outcome.get("error") if last else None
         self._central.report(
             Report(
                 protocol=PROTOCOL,
@@ -205,6 +207,7 @@ class PushJob:
                 agent_version=pusher.__version__,
                 localtime=dt.datetime.now().astimezone().replace(tzinfo=None).isoformat(),
                 tables=tables,
+                failure=f"{last.started}: {error}" if last and error else None,
             )
         )
 

@@ -272,7 +272,8 @@ class TableReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of a cycle, for people: who pushed, with what, and how it went. `localtime`: the site's clock."""
+    """The end of a cycle, for people: who pushed, with what, and how it went. `localtime`: the site's clock. `failure`:
+    when and why the cycle before this one failed, if it did."""
 
     protocol: int
     site: str
@@ -280,6 +281,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     agent_version: str
     localtime: str
     tables: dict[str, TableReport]
+    failure: str | None = None
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,7 +15,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from models import bookkeeping
 from tests.conftest import NewDatabase
 from tests.daemons import Scene, end, scene_of
 from tests.stage import contents, pusher, start_pusher, wait_until
@@ -153,3 +156,17 @@ def test_systemd_hears_no_more_of_a_daemon_with_a_location_that_is_stuck(scene: 
                 assert daemon.poll() is None
             finally:
                 daemon.kill()
+
+
+def test_central_learns_why_a_cycle_failed_once_it_can_be_told(scene: Scene) -> None:
+    service = re.search(r"http://127\.0\.0\.1:(\d+)/", scene.config.read_text())
+    assert service
+    scene.change(f":{service[1]}/", ":1/")
+    assert pusher("--config", scene.config, "run", "--once").returncode == 3
+    scene.change(":1/", f":{service[1]}/")
+    for _ in range(2):
+        assert pusher("--config", scene.config, "run", "--once").returncode == 0
+    event = bookkeeping.event
+    with scene.central.connect() as connection:
+        (detail,) = connection.scalars(sa.select(event.c.detail).where(event.c.kind == "failure"))
+    assert "cannot be reached" in detail

@@ -101,9 +101,10 @@ def test_guessing_tokens_is_stopped_but_not_for_those_who_have_one(tmp_path: Pat
 
 
 def test_no_more_at_once_than_there_are_hands(tmp_path: Path) -> None:
-    done = threading.Event()
+    inside, done = threading.Semaphore(0), threading.Event()
 
     def slow(_request: Request) -> Response:
+        inside.release()
         done.wait(20)
         return Response("done")
 
@@ -111,9 +112,8 @@ def test_no_more_at_once_than_there_are_hands(tmp_path: Path) -> None:
         base, token = central.resturl.removesuffix("/rest/"), central.token(scope="read")
         waiting = [many.submit(requests.get, base + "/slow", timeout=30) for _ in range(3)]
         try:
-            until = time.monotonic() + 10
-            while (answer := central.get("house/", token)).status_code != 503 and time.monotonic() < until:
-                time.sleep(0.01)
+            assert all(inside.acquire(timeout=10) for _ in waiting)
+            answer = central.get("house/", token)
             assert answer.status_code == 503 and answer.headers["Retry-After"] and detail(answer)
             assert requests.get(base + "/live", timeout=30).ok
         finally:

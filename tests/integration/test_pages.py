@@ -262,6 +262,8 @@ def test_a_report_is_noted_and_a_change_is_an_event(dialect: str, new_database: 
         for held in (0, 0, 3, 3, 1):
             store.report(_report("north", {"Reading": TableReport(sent=9, held=held, pending=None)}))
         store.report(_report("north", {"Reading": TableReport(sent=9, held=1, pending=7)}, agent="2"))
+        for failure in ("2026-01-01: central is away", "2026-01-01: central is away", None, "x" * 1000):
+            store.report(msgspec.structs.replace(_report("north", {}, agent="2"), failure=failure))
         equal = TableResult(
             deep=False, verdict="equal", rows_here=5, rows_there=4, missing=0, different=0, only_central=0
         )
@@ -279,6 +281,8 @@ def test_a_report_is_noted_and_a_change_is_an_event(dialect: str, new_database: 
             ("held", "Reading: 3 rows held, 3 more than before"),
             ("released", "Reading: 1 rows held, 2 fewer than before"),
             ("agent", "agent 2 on pi"),
+            ("failure", "2026-01-01: central is away"),
+            ("failure", "x" * 500),
             ("verify", "Reading: different: 1 missing"),
             ("verify", "Reading: equal again"),
         ]
