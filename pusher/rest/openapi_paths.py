@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from pusher.rest.openapi_parts import Part, filters, problems, ref
 from pusher.schema.guess import Role, role
-from pusher.wire.tables import Table
+from pusher.wire.tables import Kind, Table
 
 _COLLECTION = ("sort", "limit", "next", "fields", "count", "format", "range", "if-none-match")
 _JSON = "application/json"
@@ -61,7 +61,7 @@ def _single(table: Table, read: Part, write: Part) -> Part:
         "in": "path",
         "required": True,
         "description": key if len(table.primary_key) > 1 else table.primary_key[0],
-        "schema": {"type": "string", "minLength": 1},
+        "schema": _key_schema(table),
     }
     found: Part = {
         "parameters": [id_],
@@ -85,6 +85,12 @@ def _single(table: Table, read: Part, write: Part) -> Part:
         },
     }
     return found
+
+
+def _key_schema(table: Table) -> Part:
+    if len(table.primary_key) == 1 and table.column(table.primary_key[0]).kind is Kind.INTEGER:
+        return {"type": "integer", "format": "int64"}
+    return {"type": "string", "minLength": 1}
 
 
 def special_paths() -> Part:
