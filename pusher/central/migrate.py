@@ -18,11 +18,11 @@ from sqlalchemy.engine import Engine
 
 from models import Base, bookkeeping
 from pusher.central.differences import differences
+from pusher.central.prepared import VERSION_TABLE
 from pusher.errors import SchemaMismatch, Unreachable
 from pusher.schema.engine import reaching, writing
 
 # Not Alembic's usual name: the application that owns a foreign database may keep its own revision there.
-VERSION_TABLE = "pusher_alembic_version"
 
 _METADATA = {"bookkeeping": bookkeeping.metadata, "domain": Base.metadata}
 _LOCK_SECONDS = 60
@@ -56,20 +56,6 @@ def current(engine: Engine) -> dict[str, str | None]:
     """
     with _connection(engine) as connection:
         return _current(connection)
-
-
-def is_prepared(engine: Engine) -> bool:
-    """Whether central's bookkeeping tables are those of this version."""
-    with _connection(engine) as connection:
-        newest = ScriptDirectory.from_config(_config(connection)).as_revision_number("bookkeeping@head")
-        return _current(connection)["bookkeeping"] == newest
-
-
-def refuse_unprepared(engine: Engine) -> None:
-    """Raises SchemaMismatch, telling what to do, if central's bookkeeping tables are not there, or not all of them."""
-    if not is_prepared(engine):
-        what = "is not prepared for pusher" if current(engine)["bookkeeping"] is None else "is of an older pusher"
-        raise SchemaMismatch(f"this database {what}; first: pusher db upgrade --db URL")
 
 
 def check(engine: Engine, *, only_bookkeeping: bool = False) -> list[str]:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pusher.central.migrate import is_prepared
+from pusher.central.prepared import is_prepared
 from pusher.errors import SchemaMismatch, Unreachable
 from pusher.rest.access import reader
 from pusher.rest.metrics import CONTENT_TYPE, Metrics

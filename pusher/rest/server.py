@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
 
-from pusher.central.migrate import is_prepared, refuse_unprepared, upgrade
+from pusher.central.prepared import is_prepared, refuse_unprepared
 from pusher.central.store import RETENTION_DAYS
 from pusher.errors import UsageError
 from pusher.rest.app import make_app
@@ -127,6 +127,8 @@ def open_central(url: str, *, make: bool) -> Engine:
     if not make:
         refuse_unprepared(engine)
     elif not is_prepared(engine):
+        from pusher.central.migrate import upgrade  # which takes its time to load, and is needed but once
+
         upgrade(engine)
     return engine
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from sqlalchemy.engine import Engine
 
-from pusher.central.migrate import refuse_unprepared
+from pusher.central.prepared import refuse_unprepared
 from pusher.central.store import Store
 from pusher.errors import CentralUnreachable, Unreachable
 from pusher.schema.engine import opened

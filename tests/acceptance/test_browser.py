@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Response, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Response, expect, sync_playwright
 
 from pusher.central.sites import utc_now
 from pusher.schema.engine import opened
@@ -77,8 +77,13 @@ class Visit:
         self.page.set_default_timeout(_WAIT_MILLISECONDS)
         self.page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("requestfailed", lambda asked: self.faults.append(f"{asked.url}: {asked.failure}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on("response", self._answered)
+
+    def _failed(self, asked: Request) -> None:
+        """What the browser itself breaks off, since it goes to another page, is no fault."""
+        if asked.failure != "net::ERR_ABORTED":
+            self.faults.append(f"{asked.url}: {asked.failure}")
 
     def _answered(self, answer: Response) -> None:
         if answer.status >= 400:

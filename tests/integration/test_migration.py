@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy.engine import Engine
 
 from models import Base, bookkeeping
-from pusher.central import migrate
+from pusher.central import migrate, prepared
 from pusher.errors import SchemaMismatch, Unreachable
 from pusher.schema.engine import open_engine
 
@@ -60,7 +60,7 @@ def reflection(engine: Engine) -> dict[str, Any]:
             "options": inspector.get_table_options(table),
         }
         for table in inspector.get_table_names()
-        if table != migrate.VERSION_TABLE
+        if table != prepared.VERSION_TABLE
     }
 
 
@@ -112,7 +112,7 @@ def test_only_bookkeeping_leaves_a_foreign_database_alone(engine: Engine) -> Non
     before = reflection(engine)
     migrate.upgrade(engine, only_bookkeeping=True)
     assert {name: each for name, each in reflection(engine).items() if not name.startswith("pusher_")} == before
-    assert tables(engine) - before.keys() == {*bookkeeping.metadata.tables, migrate.VERSION_TABLE}
+    assert tables(engine) - before.keys() == {*bookkeeping.metadata.tables, prepared.VERSION_TABLE}
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all() == ["theirs"]
     assert migrate.check(engine, only_bookkeeping=True) == []
@@ -184,7 +184,9 @@ def test_check_reports_what_is_other(engine: Engine) -> None:
 
 def test_a_database_of_a_newer_pusher_is_refused(engine: Engine) -> None:
     migrate.upgrade(engine)
-    execute(engine, f"UPDATE {migrate.VERSION_TABLE} SET version_num = 'domain_9999' WHERE version_num LIKE 'domain%%'")
+    execute(
+        engine, f"UPDATE {prepared.VERSION_TABLE} SET version_num = 'domain_9999' WHERE version_num LIKE 'domain%%'"
+    )
     for action in (migrate.upgrade, migrate.current, migrate.check):
         with pytest.raises(SchemaMismatch, match="domain_9999, which a newer pusher made"):
             action(engine)
@@ -223,3 +225,18 @@ def test_natural_keys_compare_exactly(engine: Engine) -> None:
         for address in addresses:
             found = connection.execute(sa.select(house.c.address).where(house.c.address == address)).scalars().all()
             assert found == [address]
+
+
+def test_services_know_the_newest_revision_without_the_migrations(engine: Engine) -> None:
+    assert HEADS["bookkeeping"] == prepared.BOOKKEEPING
+    assert not prepared.is_prepared(engine)
+    with pytest.raises(SchemaMismatch, match="is not prepared"):
+        prepared.refuse_unprepared(engine)
+    migrate.upgrade(engine, only_bookkeeping=True)
+    assert prepared.is_prepared(engine)
+    execute(engine, f"UPDATE {prepared.VERSION_TABLE} SET version_num = 'bookkeeping_0001'")
+    with pytest.raises(SchemaMismatch, match="of an older pusher"):
+        prepared.refuse_unprepared(engine)
+    execute(engine, f"UPDATE {prepared.VERSION_TABLE} SET version_num = 'bookkeeping_9999'")
+    with pytest.raises(SchemaMismatch, match="newer pusher"):
+        prepared.refuse_unprepared(engine)
