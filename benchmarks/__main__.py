@@ -28,7 +28,8 @@ class LargeMariaDB(MariaDB):
     """As the tests' server, with room for the larger sizes."""
 
     def _command(self) -> Sequence[str]:
-        return [*super()._command(), "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M"]
+        durable = ["--innodb-flush-log-at-trx-commit=1", "--innodb-flush-method=O_DIRECT", "--sync-frm=1"]
+        return [*super()._command(), *durable, "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M"]
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from tests.fault.world import World
 from tests.servers import MariaDB
 
 _SEED = 20261124
-_ATTEMPTS = 4
+_ATTEMPTS = 10
 
 
 def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path) -> None:

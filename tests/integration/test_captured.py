@@ -196,15 +196,16 @@ class Session:
 
 
 def test_four_sessions_at_random(scene: Scene) -> None:
+    changes = 2500 if scene.site.dialect == "mariadb" else 600  # of each session
     with ThreadPoolExecutor(max_workers=4) as pool:
-        sessions = [pool.submit(Session(scene.site, seed).work, 2500) for seed in range(1, 5)]
+        sessions = [pool.submit(Session(scene.site, seed).work, changes) for seed in range(1, 5)]
         while not all(session.done() for session in sessions):
             outcome = scene.site.push(scene.store)
             assert outcome.error is None, outcome.error
-        assert sum(session.result() for session in sessions) > 1000
+        assert sum(session.result() for session in sessions) > changes / 2
     for _ in range(2):
         scene.site.push_all(scene.store)
     scene.check_equal()
-    assert scene.tombstones() > 100
+    assert scene.tombstones() > changes / 25
     outcome = scene.site.push_all(scene.store)
     assert (outcome.sent, sum(each.removed for each in outcome.tables)) == (0, 0)
