@@ -56,7 +56,7 @@ def reconcile(
         return
     both = Reconciliation(settings, job, source, central, ledger)
     try:
-        found = both.run(Wanted(deep=location.reconcile == "deep", repair=True), progress)
+        found = both.run(Wanted(deep=location.reconcile == "deep", repair=True, pushed=True), progress)
     except PusherError as error:
         outcome.error, outcome.exit_code = f"reconciliation: {error}", error.exit_code
         return

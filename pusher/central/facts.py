@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from models import bookkeeping
 from pusher.central.status import GAP_DAYS, Event, SiteFacts, TableFacts, Verified
 from pusher.schema.names import match
+from pusher.wire.blocks import units_a_second
 
 _BATCHES = 300  # newest ones of a table that are looked at
 _DAY = len("2013-05-01")
-_EPOCHS = ((10**17, 10**9), (10**14, 10**6), (10**11, 10**3), (10**9, 1))  # how many make a second
 
 
 def all_sites(connection: sa.Connection, now: dt.datetime) -> list[SiteFacts]:
@@ -103,8 +103,8 @@ def _newest(cursor: str | None) -> dt.datetime | None:
             moment = dt.datetime.fromisoformat(first)
             return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
         if isinstance(first, int):
-            a_second = next((a_second for least, a_second in _EPOCHS if first >= least), None)
-            return dt.datetime.fromtimestamp(first / a_second, dt.UTC).replace(tzinfo=None) if a_second else None
+            units = units_a_second(first)
+            return dt.datetime.fromtimestamp(first / units, dt.UTC).replace(tzinfo=None) if units else None
     except (ValueError, OverflowError, OSError):
         pass
     return None

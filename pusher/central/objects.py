@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
 from models import bookkeeping
-from pusher.central.authors import forget_authors, stranger
+from pusher.central.authors import stranger
 from pusher.central.blocks import BlockNotes
 from pusher.central.creation import Creation, Objection, explained
 from pusher.central.identity import key_text
 from pusher.central.owners import Ownership, forget_guests
 from pusher.central.rows import Key, Target
 from pusher.central.sites import lock, utc_now
+from pusher.central.tombstones import bury, is_buried
 from pusher.schema import guess
 from pusher.schema.names import match
 from pusher.schema.reading import raw_table, read
-from pusher.wire.batch import pack_cursor
 from pusher.wire.fingerprint import canonical
 from pusher.wire.tables import Column, RowSet, Schema, Table
 
@@ -117,7 +116,7 @@ class Objects:
         target = self._locked(table)
         found = self._read(target, conditions, 2)
         if not len(found):
-            if self._is_buried(table, key):
+            if is_buried(target, self._site, key):
                 return
             raise Refused(404, f"there is no {table.name} {', '.join(map(str, key))}")
         bound, _ = target.parameters(_part(found, table.primary_key))
@@ -125,7 +124,8 @@ class Objects:
         self._refuse_referred(table, found)
         for reason in target.delete(table.primary_key, bound).values():
             raise Refused(409, f"{table.name}: {reason}")
-        self._bury(target, found)
+        bury(target, self._site, found, [key_text(found.tuples(table.primary_key)[0])])
+        forget_guests(target, self._site, table.primary_key, found)
 
     def report(self, table: Table, row: Mapping[str, Any]) -> RowSet:
         """A host says that it pushed: the row of `table`, with central's time; and one for a host not seen before."""
@@ -218,27 +218,6 @@ class Objects:
         source = raw_table(child)
         wanted = [source.c[name] == value for name, value in zip(columns, bound[0], strict=True)]
         return self._connection.scalar(sa.select(sa.func.count()).select_from(source).where(*wanted)) or 0
-
-    def _bury(self, target: Target, row: RowSet) -> None:
-        """Its number stays with those that agents know, so that no other row gets it."""
-        table = target.table
-        values = {name: pack_cursor(tuple(column))[0] for name, column in zip(row.names, row.columns, strict=True)}
-        (key,) = row.tuples(table.primary_key)
-        stone = {
-            "site": self._site,
-            "table_name": table.name,
-            "row_key": key_text(key),
-            "row": msgspec.json.encode(values).decode(),
-            "deleted": utc_now(),
-        }
-        self._connection.execute(sa.insert(bookkeeping.tombstone), [stone])
-        forget_authors(target, [key_text(key)])
-        forget_guests(target, self._site, table.primary_key, row)
-
-    def _is_buried(self, table: Table, key: Key) -> bool:
-        stones = bookkeeping.tombstone
-        mine = (stones.c.site == self._site, stones.c.table_name == table.name, stones.c.row_key == key_text(key))
-        return self._connection.scalar(sa.select(stones.c.id).where(*mine).limit(1)) is not None
 
 
 def _refused(objection: Objection) -> Refused:

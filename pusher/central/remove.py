@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import sqlalchemy as sa
 
-from models import bookkeeping
+from pusher.central.authors import authors
 from pusher.central.blocks import BlockNotes
 from pusher.central.identity import IdentityMap, key_text
 from pusher.central.owners import belong, forget_guests
 from pusher.central.rows import Key, Target, can_upsert
-from pusher.central.sites import lock, utc_now
+from pusher.central.sites import lock
+from pusher.central.tombstones import bury
 from pusher.errors import ProtocolError
-from pusher.wire.batch import pack_cursor, unpack_cursor
+from pusher.wire.batch import unpack_cursor
 from pusher.wire.fingerprint import canonical
 from pusher.wire.messages import Refusal, Remove, Removed
 from pusher.wire.tables import RowSet
@@ -36,12 +36,11 @@ class Removal:
     def run(self) -> Removed:
         lock(self._target.connection, self._target.table.name)
         rows, places, kept = self._by_key() if self._request.key else self._by_map()
-        self._map.forget(key_text(_decoded(text)) for text in self._request.forgotten)
         by = self._primary_key
         bound, _ = self._target.parameters(RowSet(names=by, columns=[rows.column(name) for name in by]))
         refused = self._target.delete(by, bound)
         gone = [i for i in range(len(rows)) if i not in refused]
-        self._note(rows.take(gone), [self._request.keys[places[i]] for i in gone])
+        self._bury(rows.take(gone), [self._request.keys[places[i]] for i in gone])
         refusals = [Refusal(index=places[i], reason=reason) for i, reason in refused.items()]
         return Removed(removed=len(gone), kept=kept, refused=sorted(refusals, key=lambda each: each.index))
 
@@ -60,24 +59,27 @@ class Removal:
         return rows.take(own), [place[found[chosen[i]]] for i in own], len(rows) - len(own)
 
     def _known_alone(self, rows: RowSet) -> list[bool]:
-        """Which rows no other site knows; of none of them this one says any longer that it has them."""
+        """Which rows no other site knows or has made; of the others this one no longer says that it has them."""
         keys = [key_text(key) for key in rows.tuples(self._primary_key)]
-        sites = self._map.knowing(keys)
-        self._map.forget_central(keys)
-        return [set(sites.get(key, ())) <= {self._request.site} for key in keys]
+        sites, makers = self._map.knowing(keys), authors(self._target, keys)
+        mine = {self._request.site}
+        alone = [{*sites.get(key, ()), *({makers[key]} if key in makers else ())} <= mine for key in keys]
+        self._map.forget_central(key for key, is_mine in zip(keys, alone, strict=True) if not is_mine)
+        return alone
 
     def _by_map(self) -> tuple[RowSet, list[int], int]:
         """The same; a row that anybody knows by another key stays, and is no longer this one's."""
         texts = [key_text(self._values(text)) for text in self._request.keys]
         known = self._map.known(texts)
-        sharers = self._map.knowing({each.central_key for each in known.values()})
+        central = {each.central_key for each in known.values()}
+        sharers, makers = self._map.knowing(central), authors(self._target, central)
         alone: dict[Key, int] = {}
         left = []
         for i, text in enumerate(texts):
             if text not in known:
                 continue
-            key = known[text].key()
-            if key is None or len(sharers[known[text].central_key]) > 1:
+            key, there = known[text].key(), known[text].central_key
+            if key is None or len(sharers[there]) > 1 or makers.get(there, self._request.site) != self._request.site:
                 left.append(text)
             else:
                 alone[key] = i
@@ -97,22 +99,17 @@ class Removal:
         encoded = [canonical(column, values) for column, values in zip(columns, keys.columns, strict=True)]
         return list(zip(*encoded, strict=True))
 
-    def _note(self, rows: RowSet, keys: Sequence[str]) -> None:
-        """Tombstones; and what was noted of rows that are no more."""
-        if not len(rows):
-            return
-        connection, table, now = self._target.connection, self._target.table, utc_now()
-        columns = [pack_cursor(column) for column in rows.columns]
-        texts = [
-            msgspec.json.encode(dict(zip(rows.names, row, strict=True))).decode() for row in zip(*columns, strict=True)
-        ]
-        place = {"site": self._request.site, "table_name": table.name, "deleted": now}
-        stones = [place | {"row_key": key, "row": text} for key, text in zip(keys, texts, strict=True)]
-        connection.execute(sa.insert(bookkeeping.tombstone), stones)
+    def _bury(self, rows: RowSet, keys: Sequence[str]) -> None:
+        """And what was noted of rows that are no more; a number that agents know stays theirs."""
+        connection, table, site = self._target.connection, self._target.table, self._request.site
+        bury(self._target, site, rows, keys)
+        gone = {key_text(key) for key in rows.tuples(self._primary_key)}
+        known = self._map.known(key_text(_decoded(text)) for text in self._request.forgotten)
+        self._map.forget(text for text, each in known.items() if each.central_key not in gone)
         if self._owned:
-            forget_guests(self._target, self._request.site, self._request.key, rows)
+            forget_guests(self._target, site, self._request.key, rows)
         if self._request.cursor is not None:
-            notes = BlockNotes(connection, self._request.site, table.name, table.column(self._request.cursor))
+            notes = BlockNotes(connection, site, table.name, table.column(self._request.cursor))
             notes.doubt(rows.column(self._request.cursor))
 
 

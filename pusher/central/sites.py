@@ -120,6 +120,14 @@ def last_sequence(connection: sa.Connection, site: str, epoch: str, table: str) 
     return connection.scalar(sa.select(sa.func.max(ledger.c.sequence)).where(*mine)) or 0
 
 
+def forget_arrivals(connection: sa.Connection, site: str, table: str) -> None:
+    """Of what arrived of this table nothing is expected to be there any more."""
+    marks, map_ = bookkeeping.checkpoint, bookkeeping.identity
+    mine = (marks.c.site == site, marks.c.table_name == table)
+    connection.execute(sa.update(marks).where(*mine).values(rows_total=0))
+    connection.execute(sa.delete(map_).where(map_.c.site == site, map_.c.table_name == table))
+
+
 def emptied(connection: sa.Connection, site: str, tables: Iterable[Table]) -> tuple[str, ...]:
     """The tables that hold no row, though rows of `site` arrived there."""
     named = list(tables)

@@ -121,7 +121,7 @@ class Store:
                 emptied=emptied(connection, hello.site, schema.tables),
             )
 
-        return self._transaction(run)
+        return self.transaction(run)
 
     def resolve(self, request: Resolve) -> Resolved:
         _check_protocol(request.protocol)
@@ -148,7 +148,7 @@ class Store:
             )
             return resolution.run().answer(count_resolve(connection, request.site))
 
-        return self._transaction(run)
+        return self.transaction(run)
 
     def push(self, batch: Batch) -> Receipt:
         """Rows, ledger entry and checkpoint in one transaction; a repeat gets the stored receipt.
@@ -168,7 +168,7 @@ class Store:
             _check_key(table, batch.key)
         if batch.cursor is not None:
             _check_named(rows, (batch.cursor,))
-        return self._transaction(lambda connection: apply(self._target(connection, table), batch, rows, hashes))
+        return self.transaction(lambda connection: apply(self._target(connection, table), batch, rows, hashes))
 
     def entities(self, query: EntityQuery) -> EntityRows:
         _check_protocol(query.protocol)
@@ -180,7 +180,7 @@ class Store:
             lock(connection, table.name)  # since versions are noted
             return entity_rows(self._target(connection, table), query)
 
-        return self._transaction(run)
+        return self.transaction(run)
 
     def compare(self, request: Compare) -> Compared:
         table = self._compared_table(request)
@@ -191,11 +191,11 @@ class Store:
                 return Compared(differing=list(notes.compare(request)))
             return SiteRows(self._target(connection, table), request).compare(request)
 
-        return self._transaction(run, self._reading)
+        return self.transaction(run, self._reading)
 
     def look(self, request: Look) -> Looked:
         table = self._compared_table(request)
-        return self._transaction(
+        return self.transaction(
             lambda connection: SiteRows(self._target(connection, table), request).look(request), self._reading
         )
 
@@ -207,7 +207,7 @@ class Store:
         table = self._table(request.table, request.key + ((request.cursor,) if request.cursor else ()))
         if not (request.key or request.mapped):
             raise ProtocolError("it is not said by what the rows are known")
-        return self._transaction(lambda connection: Removal(self._target(connection, table), request).run())
+        return self.transaction(lambda connection: Removal(self._target(connection, table), request).run())
 
     def verified(self, verified: Verified) -> Done:
         """Notes what a comparison found, and the blocks that it proved."""
@@ -221,7 +221,7 @@ class Store:
             note_verdicts(connection, verified, tables)
             return Done()
 
-        return self._transaction(run)
+        return self.transaction(run)
 
     def report(self, report: Report) -> Done:
         _check_protocol(report.protocol)
@@ -232,11 +232,30 @@ class Store:
             note_report(connection, report)
             return Done()
 
-        return self._transaction(run)
+        return self.transaction(run)
 
-    def transaction(self, run: Callable[[sa.Connection], _T]) -> _T:
-        """Whatever else happens to central at once or not at all; `run` may be called several times."""
-        return self._transaction(run)
+    def transaction(self, run: Callable[[sa.Connection], _T], engine: Engine | None = None) -> _T:
+        """Runs `run` in a transaction, again when another one was in the way."""
+        attempts = Retrying(
+            retry=retry_if_exception(lambda error: fault_of(error) is Fault.CONTENTION),
+            stop=stop_after_attempt(_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.02, max=2),
+            reraise=True,
+        )
+        try:
+            return attempts(lambda: self._once(run, engine or self._engine))
+        except OverflowError as error:  # SQLite's driver says so itself, before the database sees it
+            raise ProtocolError("a number has more than 64 bits") from error
+        except exc.TimeoutError as error:
+            raise CentralUnreachable("central has no free connection to its database") from error
+        except exc.DBAPIError as error:
+            if fault_of(error) is Fault.TABLE:
+                with self._reflecting:
+                    self._schema = None
+                raise SchemaMismatch(f"central's tables have changed: {reason_of(error)}") from error
+            if fault_of(error) is Fault.ROW:  # of pusher's own tables; others' are refused one by one
+                raise ProtocolError(f"central's database does not take the message: {reason_of(error)}") from error
+            raise CentralUnreachable(f"central's database: {reason_of(error)}") from error
 
     # ---
 
@@ -265,29 +284,6 @@ class Store:
             raise SchemaMismatch(f"central has no table {name!r}")
         unknown = sorted(set(names) - {column.name for column in table.columns})
         raise SchemaMismatch(f"central's table {name} has no column {', '.join(map(repr, unknown))}")
-
-    def _transaction(self, run: Callable[[sa.Connection], _T], engine: Engine | None = None) -> _T:
-        """Runs `run` in a transaction, again when another one was in the way."""
-        attempts = Retrying(
-            retry=retry_if_exception(lambda error: fault_of(error) is Fault.CONTENTION),
-            stop=stop_after_attempt(_ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.02, max=2),
-            reraise=True,
-        )
-        try:
-            return attempts(lambda: self._once(run, engine or self._engine))
-        except OverflowError as error:  # SQLite's driver says so itself, before the database sees it
-            raise ProtocolError("a number has more than 64 bits") from error
-        except exc.TimeoutError as error:
-            raise CentralUnreachable("central has no free connection to its database") from error
-        except exc.DBAPIError as error:
-            if fault_of(error) is Fault.TABLE:
-                with self._reflecting:
-                    self._schema = None
-                raise SchemaMismatch(f"central's tables have changed: {reason_of(error)}") from error
-            if fault_of(error) is Fault.ROW:  # of pusher's own tables; others' are refused one by one
-                raise ProtocolError(f"central's database does not take the message: {reason_of(error)}") from error
-            raise CentralUnreachable(f"central's database: {reason_of(error)}") from error
 
     def _once(self, run: Callable[[sa.Connection], _T], engine: Engine) -> _T:
         with engine.begin() as connection:

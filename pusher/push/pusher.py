@@ -62,6 +62,7 @@ class PushJob:
         self._source = source
         self._central = central
         self._ledger = ledger
+        self._emptied: list[str] = []
 
     def meet(self) -> Meeting:
         """Says hello and makes the plan; changes nothing but what both sides know of each other."""
@@ -129,6 +130,8 @@ class PushJob:
             ledger=self._ledger,
             progress=progress,
         ).run()
+        # Not before: central's ids were needed to tell it which children are gone with them.
+        self._ledger.forget_rows(self.location, self._emptied)
         self._report(outcome, positions)
 
     def _begin(self, meeting: Meeting, outcome: Outcome) -> tuple[dict[str, Position], str | None]:
@@ -178,7 +181,9 @@ class PushJob:
         emptied = emptied_here(self.location, plan, self._source, self._ledger, here)
         if not self._force:
             refuse_emptied_site(emptied)
-        self._ledger.forget_rows(self.location, emptied)
+        entities = {table.name for table in plan.tables if table.role is Role.ENTITY}
+        self._ledger.forget_rows(self.location, [name for name in emptied if name not in entities])
+        self._emptied = [name for name in emptied if name in entities]
         return self._ledger.checkpoints(self.location) if emptied else here
 
     def _await_settled(self, positions: Mapping[str, Position], progress: Progress) -> None:

@@ -47,13 +47,14 @@ class Deleted:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What to compare, and how; see `pusher verify`."""
+    """What to compare, and how; see `pusher verify`. `pushed`: a cycle has just ended, so none has to go before."""
 
     tables: Collection[str] = ()
     period: Period = _ALWAYS
     deep: bool = False
     repair: bool = False
     force: bool = False
+    pushed: bool = False
 
 
 @dataclass(kw_only=True)
@@ -81,7 +82,7 @@ class Reconciliation:
 
     def run(self, wanted: Wanted, progress: Progress) -> Reconciled:
         """Compares; if it is wanted, mends what differs and compares again. Raises what ends a cycle early."""
-        if wanted.repair:
+        if wanted.repair and not wanted.pushed:
             self._push(progress)
         found = Reconciled(tables=self.verify(wanted.tables, progress, wanted.period, deep=wanted.deep))
         if not wanted.repair or all(each.verdict == EQUAL for each in found.tables):

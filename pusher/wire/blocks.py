@@ -32,12 +32,17 @@ _LEAST = 2**70  # added to a number, so that none is negative
 _EPOCHS = ((10**17, 10**9), (10**14, 10**6), (10**11, 10**3), (10**9, 1))
 
 
+def units_a_second(value: float) -> int | None:
+    """Of a number that is most likely a time since 1970 how many make a second; None if it is another number."""
+    return next((units for least, units in _EPOCHS if value >= least), None)
+
+
 def block_of(value: Any) -> Start:
     """The block that holds a cursor value: a moment as text, or a number."""
     if not isinstance(value, str):
-        for least, a_second in _EPOCHS:
+        for least, units in _EPOCHS:
             if value >= least:
-                length = 600 * a_second
+                length = 600 * units
                 return max(int(value) // length * length, least)
         return math.floor(value) // _ROWS * _ROWS
     if value[4:5] != "-" or value.startswith("-") or value.endswith("BC"):
@@ -80,8 +85,8 @@ def window_start(value: Any, seconds: float) -> Start:
     """The first block of the window that ends at a cursor value and is `seconds` long, or a thousand rows where
     the cursor only counts."""
     if not isinstance(value, str):
-        a_second = next((a_second for least, a_second in _EPOCHS if value >= least), None)
-        return block_of(value - (int(seconds * a_second) if a_second else _ROWS * (seconds > 0)))
+        units = units_a_second(value)
+        return block_of(value - (int(seconds * units) if units else _ROWS * (seconds > 0)))
     found = _MOMENT.match(value)
     try:
         moment = dt.datetime.fromisoformat(found[0] if found else "") - dt.timedelta(seconds=seconds)

@@ -165,6 +165,25 @@ def test_an_entity_that_others_know_stays(stage: Stage, site: Site) -> None:
     assert other.central.remove(remove(other, **of_houses)).removed == 1
 
 
+def test_what_another_site_made_over_rest_stays(stage: Stage, site: Site) -> None:
+    site.central.resolve(site.houses("a", "b"))
+    (key,) = [row[0] for row in stage.rows(sa.select(House.id).where(House.address == "a"))]
+    stage.execute(sa.insert(bookkeeping.author).values(table_name="House", central_key=f"[{key}]", site="south"))
+    by_address = {"table": "House", "mapped": True, "key": ("address",), "keys": ['["a"]', '["b"]'], "cursor": None}
+    answer = site.central.remove(remove(site, **by_address))
+    assert (answer.removed, answer.kept) == (1, 1)
+    assert stage.rows(sa.select(House.address)) == [("a",)]
+
+
+def test_a_number_that_was_deleted_is_nobody_elses(stage: Stage, site: Site) -> None:
+    (first, second) = site.central.resolve(site.houses("a", "b")).keys
+    assert first and second
+    of_houses = {"table": "House", "mapped": True, "key": ("address",), "keys": ['["b"]'], "cursor": None}
+    assert site.central.remove(remove(site, forgotten=["[2]"], **of_houses)).removed == 1
+    other = stage.site("south")
+    assert other.central.resolve(other.houses("c")).keys[0] not in (first, second)
+
+
 def test_bad_messages_are_refused(site: Site) -> None:
     site.central.push(batch(site, 1, 1))
     proven = Proven(low=None, high=None, starts=[edge(0)], prints=[])

@@ -124,6 +124,19 @@ def test_parents_go_behind_their_children(scene: Scene) -> None:
     assert scene.tombstones() == 301
 
 
+def test_a_table_that_is_meant_to_be_empty_holds_nothing_up(scene: Scene) -> None:
+    scene.site.run('DELETE FROM "visit"', 'DELETE FROM "reading"', 'DELETE FROM "node"')
+    assert "holds nothing any more" in (scene.site.push(scene.store).error or "")
+    outcome = scene.site.push(scene.store, force=True)
+    assert (outcome.error, sum(each.removed for each in outcome.tables)) == (None, 901)
+    scene.site.push_all(scene.store)
+    scene.check_equal()
+    scene.site.run("""INSERT INTO "node" VALUES (11, 'attic', 'y')""")
+    scene.site.insert("visit", ("id", "time", "who"), [(7, moment(1), "again")])
+    scene.site.push_all(scene.store)
+    scene.check_equal()
+
+
 def test_what_cannot_be_deleted_yet_waits(scene: Scene) -> None:
     scene.central.run(
         'CREATE TABLE "keeper" (id ID, node INT NOT NULL, FOREIGN KEY (node) REFERENCES "node" (id))',
