@@ -11,6 +11,7 @@ from typing import Any
 
 from pusher.changed import Change, ChangedRows
 from pusher.config import Settings
+from pusher.errors import SchemaMismatch
 from pusher.job import Outcome
 from pusher.ledger import Ledger
 from pusher.push.again import find_again
@@ -97,8 +98,11 @@ class Captured:
         for table in reversed(self._tables):
             if role not in (None, table.role):
                 continue
-            for changes in self._waiting(table):
-                self._remove_some(table, [each for each in changes if each.removed])
+            try:
+                for changes in self._waiting(table):
+                    self._remove_some(table, [each for each in changes if each.removed])
+            except SchemaMismatch as reason:  # of this table alone: its words wait
+                self._note(table.name, str(reason))
 
     def _remove_some(self, table: TablePlan, changes: Sequence[Change]) -> None:
         """A row is gone if the site has none with the same natural key, letter by letter, or else the same identity."""

@@ -111,7 +111,9 @@ class Verifier:
             deep = True
         verdict.deep = deep or suspects == [whole]
         verdict.here = self._rows(table, position, whole)
-        prints, groups = self._compared_as_read(verdict, table, position, [whole] if deep else suspects)
+        rows = verdict.here if deep else sum(self._rows(table, position, suspect) for suspect in suspects)
+        wholes = [whole] if deep else suspects
+        prints, groups = self._compared_as_read(verdict, table, position, wholes, rows // _GROUPS + 1)
         verdict.there = verdict.here + sum(part.there - part.here for part in groups)
         differing = self._compared(verdict, table, [(part, within(prints, part)) for part in groups])
         self.proven[table.name] = list(_proven(suspects, prints, differing))
@@ -129,13 +131,12 @@ class Verifier:
             self._look_along(verdict, table, position, few)
 
     def _compared_as_read(
-        self, verdict: TableVerdict, table: TablePlan, position: Position, wholes: Sequence[Part]
+        self, verdict: TableVerdict, table: TablePlan, position: Position, wholes: Sequence[Part], size: int
     ) -> tuple[dict[Start, Fingerprint], list[Part]]:
         """The fingerprints of all blocks of these parts, and the groups of neighbouring blocks that differ.
 
         Central compares the groups read so far while the next ones are read.
         """
-        size = sum(self._rows(table, position, whole) for whole in wholes) // _GROUPS + 1
         prints: dict[Start, Fingerprint] = {}
         waiting: list[tuple[Part, dict[Start, Fingerprint]]] = []
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="compare") as line:

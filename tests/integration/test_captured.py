@@ -12,9 +12,12 @@ import sqlalchemy as sa
 
 from models import bookkeeping
 from pusher.capturing import open_captures
+from pusher.errors import SchemaMismatch
 from pusher.schema.engine import writing
+from pusher.wire.messages import Remove, Removed
 from tests.conftest import NewDatabase
 from tests.inprocess import Site, Workshop, meanings
+from tests.wired import Wired
 
 _NODE = 'CREATE TABLE "node" (id INT NOT NULL PRIMARY KEY, name VARCHAR(20) NOT NULL UNIQUE, note VARCHAR(20))'
 _READING = """CREATE TABLE "reading" ("time" MOMENT NOT NULL, node INT NOT NULL, value REAL64,
@@ -122,6 +125,24 @@ def test_parents_go_behind_their_children(scene: Scene) -> None:
     scene.site.push_all(scene.store)
     scene.check_equal()
     assert scene.tombstones() == 301
+
+
+def test_a_table_whose_rows_cannot_be_deleted_stops_no_other(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    remove = Wired.remove
+
+    def refuse(self: Wired, request: Remove) -> Removed:
+        if request.table == "visit":
+            raise SchemaMismatch("central's table visit has changed")  # between the hello and now
+        return remove(self, request)
+
+    scene.site.run("""DELETE FROM "visit" WHERE id = 7""", f"""DELETE FROM "reading" WHERE "time" = '{moment(9)}'""")
+    with monkeypatch.context() as patched:
+        patched.setattr(Wired, "remove", refuse)
+        outcome = scene.site.push(scene.store)
+    assert (outcome.error, outcome.table("reading", "stream").removed) == (None, 1)
+    assert outcome.table("visit", "stream").notes == ["central's table visit has changed"]
+    assert scene.site.push_all(scene.store).table("visit", "stream").removed == 1
+    scene.check_equal()
 
 
 def test_a_table_that_is_meant_to_be_empty_holds_nothing_up(scene: Scene) -> None:

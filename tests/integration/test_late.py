@@ -103,6 +103,15 @@ def test_a_late_row_from_before_everything(scene: Scene) -> None:
     assert scene.arrives() <= 12
 
 
+def test_where_counting_is_slow_it_is_not_done_in_each_cycle(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pusher.push.late._SLOW_COUNT_SECONDS", 0.0)
+    monkeypatch.setattr("pusher.push.late._COUNT_REST", 1e6)
+    scene.read(_DAY + dt.timedelta(seconds=90))
+    assert scene.push().sent == 0
+    monkeypatch.setattr("pusher.push.late._COUNT_REST", 0.0)
+    assert scene.arrives() == 11
+
+
 def test_late_rows_of_a_node_that_central_does_not_know_yet(scene: Scene) -> None:
     scene.site.run("INSERT INTO \"node\" VALUES (3, 'three')")
     scene.read(_DAY, LAST, node=3)
