@@ -7,8 +7,9 @@ foreign key in its key, the whole table is one scope. Only what a site has in th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 import sqlalchemy as sa
 
@@ -19,6 +20,14 @@ from pusher.wire.fingerprint import row_hashes
 from pusher.wire.tables import RowSet
 
 _CHUNK = 500
+
+
+class Lock(Enum):
+    """How rows are kept as they are: against whoever would change them, or against whoever would even read them so."""
+
+    NONE = 0
+    SHARE = 1
+    UPDATE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +77,16 @@ class Ownership:
             self.target.connection.execute(sa.update(scopes).where(*mine).values(shared=True))
 
     def _claimed(self, scopes: set[str]) -> dict[str, Scope]:
-        """Whose the scopes are; what was nobody's is this site's from now on. They stay locked with the transaction."""
-        homes = _homes(self.target, scopes, lock=True)
+        """Whose the scopes are; what was nobody's is this site's from now on. They stay locked with the transaction.
+
+        Those that are this site's alone are locked as by any number of its batches at once.
+        """
+        own = _own(_homes(self.target, scopes), self.site)
+        homes = _homes(self.target, own, Lock.SHARE) | _homes(self.target, scopes - own, Lock.UPDATE)
         unclaimed = sorted(scopes - homes.keys())
         mine: dict[str, object] = {"table_name": self._table, "site": self.site, "shared": False}
         insert_new(self.target.connection, bookkeeping.scope, [mine | {"scope": scope} for scope in unclaimed])
-        return homes | _homes(self.target, set(unclaimed), lock=True)
+        return homes | _homes(self.target, set(unclaimed), Lock.UPDATE)
 
     def _sort(self, doubtful: list[int], scopes: list[str]) -> None:
         part = self.rows.take(doubtful)
@@ -112,6 +125,12 @@ class Ownership:
         return row_hashes(self.target.columns(rows.names), rows)
 
 
+def is_undisputed(target: Target, site: str, key: tuple[str, ...], rows: RowSet) -> bool:
+    """Whether all rows lie in scopes that are this site's, and nobody else's."""
+    scopes = set(_scopes(target, key, rows))
+    return _own(_homes(target, scopes), site) == scopes
+
+
 def forget_guests(target: Target, site: str, key: tuple[str, ...], rows: RowSet) -> None:
     """Rows that are no more are nobody's."""
     hashes = key_hashes(target, key, rows)
@@ -123,7 +142,7 @@ def forget_guests(target: Target, site: str, key: tuple[str, ...], rows: RowSet)
 def belong(target: Target, site: str, key: tuple[str, ...], rows: RowSet) -> list[bool]:
     """Which of the rows, all of them central's, are those of `site`."""
     scopes = _scopes(target, key, rows)
-    homes = _homes(target, set(scopes), lock=False)
+    homes = _homes(target, set(scopes))
     mine = [scope in homes and homes[scope].site == site for scope in scopes]
     doubtful = [i for i, scope in enumerate(scopes) if scope in homes and (homes[scope].shared or not mine[i])]
     if doubtful:
@@ -152,7 +171,7 @@ def _scopes(target: Target, key: tuple[str, ...], rows: RowSet) -> list[str]:
     return [known[each] for each in keys]
 
 
-def _homes(target: Target, scopes: set[str], *, lock: bool) -> dict[str, Scope]:
+def _homes(target: Target, scopes: set[str], lock: Lock = Lock.NONE) -> dict[str, Scope]:
     """To whom scopes belong, as far as they are somebody's. `lock`: until the transaction ends."""
     table = bookkeeping.scope
     found = {}
@@ -160,9 +179,16 @@ def _homes(target: Target, scopes: set[str], *, lock: bool) -> dict[str, Scope]:
         query = sa.select(table.c.scope, table.c.site, table.c.shared).where(
             table.c.table_name == target.table.name, table.c.scope.in_(chunk)
         )
-        for scope, site, shared in target.connection.execute(query.with_for_update() if lock else query):
+        for scope, site, shared in target.connection.execute(
+            query if lock is Lock.NONE else query.with_for_update(read=lock is Lock.SHARE)
+        ):
             found[scope] = Scope(site=site, shared=shared)
     return found
+
+
+def _own(homes: Mapping[str, Scope], site: str) -> set[str]:
+    """The scopes that are this site's, and in which nobody else has a row."""
+    return {scope for scope, home in homes.items() if home == Scope(site=site, shared=False)}
 
 
 def _owners(target: Target, keys: set[str]) -> dict[str, str]:

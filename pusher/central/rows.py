@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from pusher.central.literals import statements
+from pusher.central.parents import checked_once
 from pusher.central.refusals import Fault, fault_of, reason_of
 from pusher.errors import SchemaMismatch
 from pusher.schema.reading import Raw, raw_table, read_by_key
@@ -25,11 +24,12 @@ _LONG_STATEMENT_CHARACTERS = 1 << 21  # longer than any that holds more than one
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A table of central within one transaction."""
+    """A table of central within one transaction. `referenced`: whether rows of another table may refer to its own."""
 
     connection: sa.Connection
     dialect: str
     table: Table
+    referenced: bool = True
 
     def columns(self, names: Iterable[str]) -> tuple[Column, ...]:
         return tuple(self.table.column(name) for name in names)
@@ -53,7 +53,11 @@ class Target:
 
     def upsert(self, names: tuple[str, ...], key: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
         """Adds rows, or overwrites those whose `key`, which the database keeps unique, is there already."""
-        return self._write(_upsert(self.dialect, self.table, names, key), names, rows)
+        statement = _upsert(self.dialect, self.table, names, key)
+        if self.dialect != "mariadb" or self.referenced:
+            return self._write(statement, names, rows)
+        with checked_once(self.connection, self.table, names, rows):
+            return self._write(statement, names, rows)
 
     def update(self, names: tuple[str, ...], key: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
         """Overwrites the rows whose columns `key` are those of `rows`; the other columns are set."""
@@ -101,6 +105,8 @@ class Target:
         named = [names[int(place)] for place in dict.fromkeys(_MARK.findall(text))]
         marks = _MARKS.search(text) if self.dialect == "mariadb" else None
         if marks:
+            from pusher.central.literals import statements  # and with it PyMySQL
+
             # PyMySQL would write the same text, but value by value.
             head, ending = text[: marks.start(1)], text[marks.end(1) :]
             order = [int(place) for place in re.findall(r"\d+", marks[1])]
@@ -179,9 +185,12 @@ def _binds(names: Iterable[str]) -> dict[str, sa.BindParameter[Any]]:
 def _upsert(dialect: str, table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> sa.UpdateBase:
     if dialect == "mariadb":
         return _mariadb_upsert(table, names, key)
+    if dialect == "postgresql":  # to import a dialect takes its time
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]
     source = raw_table(table)
     others = [name for name in names if name not in key]
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
     conflict = insert(source).values(_binds(names))
     if not others:
         return conflict.on_conflict_do_nothing(index_elements=list(key))
@@ -191,6 +200,8 @@ def _upsert(dialect: str, table: Table, names: tuple[str, ...], key: tuple[str, 
 
 
 def _mariadb_upsert(table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> sa.UpdateBase:
+    from sqlalchemy.dialects import mysql
+
     source = raw_table(table)
     statement = mysql.insert(source).values(_binds(names))
     # Setting the key to itself changes nothing, unlike INSERT IGNORE, which hides errors.

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 import pusher
-from pusher.central.batches import apply
+from pusher.central.batches import Arrived, OutOfTurn, apply, apply_ahead, goes_ahead, known_sequence
 from pusher.central.blocks import BlockNotes
 from pusher.central.pushstatus import write_pushstatus
 from pusher.central.refusals import Fault, fault_of, reason_of
@@ -67,6 +67,10 @@ _T = TypeVar("_T")
 _ATTEMPTS = 8
 _SCHEMA_SECONDS = 0.5
 RETENTION_DAYS = 400  # that a batch is remembered: longer than any outage
+_AHEAD_AT_ONCE = (
+    4  # batches that are written before their turn: fewer than there are connections, which the others need
+)
+PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, *(0.5,) * 20)  # seconds to wait for the batch before
 _OWN_TABLES = ("pusher_", "alembic_version")
 
 
@@ -86,6 +90,7 @@ class Store:
         self._schema: Schema | None = None
         self._reflected = 0.0
         self._reflecting = threading.Lock()
+        self._ahead = threading.BoundedSemaphore(_AHEAD_AT_ONCE)
 
     def schema(self, *, fresh: bool = False) -> Schema:
         """Central's own tables, without pusher's; read again when older than two seconds if `fresh`."""
@@ -153,8 +158,18 @@ class Store:
     def push(self, batch: Batch) -> Receipt:
         """Rows, ledger entry and checkpoint in one transaction; a repeat gets the stored receipt.
 
-        Raises SequenceConflict if `batch.sequence` is not the next one.
+        Raises SequenceConflict if `batch.sequence` is not the next one, and does not become so within some seconds.
         """
+        arrived = self.receive(batch)
+        for pause in PAUSES:
+            receipt = self.take(arrived)
+            if receipt:
+                return receipt
+            time.sleep(pause)
+        return self.take_now(arrived)
+
+    def receive(self, batch: Batch) -> Arrived:
+        """Checks all that can be checked of a batch without its place in the sequence."""
         _check_protocol(batch.protocol)
         rows = unpack(batch.rows)
         table = self._table(batch.table, rows.names)
@@ -168,7 +183,24 @@ class Store:
             _check_key(table, batch.key)
         if batch.cursor is not None:
             _check_named(rows, (batch.cursor,))
-        return self.transaction(lambda connection: apply(self._target(connection, table), batch, rows, hashes))
+        return Arrived(batch=batch, table=table, rows=rows, hashes=hashes)
+
+    def take(self, arrived: Arrived) -> Receipt | None:
+        """The receipt, or None if the batch before this one is not here yet: then it may be tried again."""
+        known = self.transaction(lambda connection: known_sequence(connection, arrived), self._reading)
+        if arrived.batch.sequence != known + 2:  # the sender has two batches on the line, not more
+            return self.take_now(arrived)
+        if not (goes_ahead(self._dialect, arrived) and self._ahead.acquire(blocking=False)):
+            return None
+        try:
+            return self.transaction(lambda connection: apply_ahead(self._target(connection, arrived.table), arrived))
+        except OutOfTurn:
+            return None
+        finally:
+            self._ahead.release()
+
+    def take_now(self, arrived: Arrived) -> Receipt:
+        return self.transaction(lambda connection: apply(self._target(connection, arrived.table), arrived))
 
     def entities(self, query: EntityQuery) -> EntityRows:
         _check_protocol(query.protocol)
@@ -272,7 +304,10 @@ class Store:
         return self._table(request.table, named)
 
     def _target(self, connection: sa.Connection, table: Table) -> Target:
-        return Target(connection=connection, dialect=self._dialect, table=table)
+        referred = {reference.parent.casefold() for each in self.schema().tables for reference in each.references}
+        return Target(
+            connection=connection, dialect=self._dialect, table=table, referenced=table.name.casefold() in referred
+        )
 
     def _table(self, name: str, names: tuple[str, ...]) -> Table:
         """Names from the wire are only ever looked up among the reflected ones."""

@@ -1,12 +1,14 @@
-"""Sends the streams: one batch on the line while the next is read, checkpoints behind the receipts."""
+"""Sends the streams: two batches on the line while the next is read, checkpoints behind the receipts."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+from pusher.errors import SequenceConflict
 from pusher.held import Fault, Kind, Quarantine
 from pusher.job import Outcome, Progress
 from pusher.ledger import Ledger
@@ -26,6 +28,8 @@ from pusher.wire.fingerprint import Fingerprint
 from pusher.wire.messages import Receipt, Refusal
 from pusher.wire.tables import RowSet
 
+_ON_THE_LINE = 2  # batches: while central stores one, it takes the next one apart
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sent:
@@ -36,6 +40,7 @@ class Sent:
     rows: RowSet
     blocks: dict[Start, Fingerprint]
     receipt: Future[Receipt]
+    first: bool  # no other was on the line before it
 
 
 class Streams:
@@ -106,8 +111,8 @@ class Streams:
 
     def _send(self, position: Position, pages: Iterable[Page], tally: Tally, *, moves: bool) -> None:
         table, sequence = position.table, position.sequence
-        on_the_line: Sent | None = None
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="send") as line:
+        line: deque[Sent] = deque()
+        with ThreadPoolExecutor(max_workers=_ON_THE_LINE, thread_name_prefix="send") as senders:
             for page in pages:
                 sequence += 1
                 last = page.last if moves else position.cursor or ()
@@ -115,12 +120,21 @@ class Streams:
                 before = tally.before(page.values[0]) if moves and position.in_blocks else None
                 batch = self._batch(position, prepared, sequence, page.first, last, before)
                 blocks = tally.add(page.values, prepared.hashes) if position.in_blocks else {}
-                if on_the_line:
-                    self._settle(position, on_the_line)
-                receipt = line.submit(self._central.push, batch)
-                on_the_line = Sent(table=table, batch=batch, rows=prepared.local, blocks=blocks, receipt=receipt)
-            if on_the_line:
-                self._settle(position, on_the_line)
+                if len(line) == _ON_THE_LINE:
+                    self._settle(position, line.popleft())
+                receipt = senders.submit(self._central.push, batch)
+                line.append(
+                    Sent(
+                        table=table,
+                        batch=batch,
+                        rows=prepared.local,
+                        blocks=blocks,
+                        receipt=receipt,
+                        first=not line,
+                    )
+                )
+            while line:
+                self._settle(position, line.popleft())
 
     def hashes(self, table: TablePlan, rows: RowSet) -> list[bytes]:
         """Of each row as it would be sent now; empty for one that cannot be."""
@@ -159,7 +173,7 @@ class Streams:
 
     def _settle(self, position: Position, sent: Sent) -> None:
         """Waits for the receipt; only then moves the checkpoint."""
-        receipt = sent.receipt.result()
+        receipt = self._receipt(sent)
         table = sent.table
         if receipt.refused:
             self._hold(table, [_fault(table, sent.rows, each) for each in receipt.refused])
@@ -174,6 +188,14 @@ class Streams:
         entry.upto = moment_of(table, cursor) if cursor else None
         self._progress.advance(table.name, len(sent.rows))
         self._acknowledged()
+
+    def _receipt(self, sent: Sent) -> Receipt:
+        try:
+            return sent.receipt.result()
+        except SequenceConflict:
+            if sent.first:
+                raise
+            return self._central.push(sent.batch)  # central waited in vain for the one before, which it has by now
 
     def _release(self, table: TablePlan, rows: RowSet, refused: set[int]) -> None:
         """Central has these rows now, whatever it said before."""

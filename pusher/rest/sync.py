@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from pusher.central.store import Store
+from pusher.central.batches import Arrived
+from pusher.central.store import PAUSES, Store
 from pusher.rest.access import may_push, token_of
 from pusher.wire.batch import CONTENT_ENCODING, CONTENT_TYPE, MAX_COMPRESSED_BYTES, Batch, decode, encode
 from pusher.wire.messages import Compare, EntityQuery, Hello, Look, Remove, Report, Resolve, Verified
@@ -20,7 +22,6 @@ from pusher.wire.messages import Compare, EntityQuery, Hello, Look, Remove, Repo
 _MESSAGES: dict[str, tuple[type[msgspec.Struct], Callable[[Store, Any], msgspec.Struct]]] = {
     "hello": (Hello, Store.hello),
     "resolve": (Resolve, Store.resolve),
-    "push": (Batch, Store.push),
     "entities": (EntityQuery, Store.entities),
     "compare": (Compare, Store.compare),
     "look": (Look, Store.look),
@@ -42,10 +43,35 @@ def _endpoint(name: str) -> Callable[[Request], Awaitable[Response]]:
             may_push(token, message.site)
             return encode(answer(request.app.state.store, message))
 
-        content = await run_in_threadpool(work)
-        return Response(content, headers={"Content-Type": CONTENT_TYPE, "Content-Encoding": CONTENT_ENCODING})
+        return _response(await run_in_threadpool(work))
 
     return endpoint
+
+
+async def _push(request: Request) -> Response:
+    """As the others, but that a batch which comes before its turn waits for it without keeping a thread busy."""
+    token, store = await token_of(request), request.app.state.store
+    body = await read_body(request, MAX_COMPRESSED_BYTES)
+
+    def receive() -> Arrived:
+        batch = decode(body, Batch)
+        may_push(token, batch.site)
+        arrived: Arrived = store.receive(batch)
+        return arrived
+
+    arrived = await run_in_threadpool(receive)
+    for pause in PAUSES:
+        receipt = await run_in_threadpool(store.take, arrived)
+        if receipt:
+            break
+        await asyncio.sleep(pause)
+    else:
+        receipt = await run_in_threadpool(store.take_now, arrived)
+    return _response(encode(receipt))
+
+
+def _response(content: bytes) -> Response:
+    return Response(content, headers={"Content-Type": CONTENT_TYPE, "Content-Encoding": CONTENT_ENCODING})
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:
@@ -60,4 +86,7 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-routes = [Route(f"/sync/v1/{name}", _endpoint(name), methods=["POST"]) for name in _MESSAGES]
+routes = [
+    *(Route(f"/sync/v1/{name}", _endpoint(name), methods=["POST"]) for name in _MESSAGES),
+    Route("/sync/v1/push", _push, methods=["POST"]),
+]

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from pusher.schema.storable import BITS, TEXT_BYTES, Unstorable, encodable, integer_range, members, to_parameter
-from pusher.wire.fingerprint import whole_moments
+from pusher.wire.lanes import joined_moments
 from pusher.wire.tables import Column, Kind
 
 _SMALL_SINGLE, _LARGE_SINGLE = 1.2e-38, 3.4e38  # beyond, PostgreSQL would not round but refuse
@@ -45,10 +45,10 @@ def _whole(dialect: str, column: Column, values: list[Any]) -> list[Any] | None:
 
 def _plain_moments(dialect: str, kind: Kind, values: list[str]) -> list[Any] | None:
     """Datetimes and instants without a fraction."""
-    raw = whole_moments(kind, values)
+    raw = joined_moments(kind, values)
     if raw is None:
         return None
-    text = b"\n".join(raw).decode()
+    text = raw[:-1].decode()
     if dialect == "sqlite":
         text = text.replace("T", " ").replace("\n", ".000000\n") + ".000000"
     elif "T24:" in text or ":60" in text:

@@ -11,6 +11,8 @@ import datetime as dt
 import math
 import re
 import struct
+import sys
+from array import array
 from collections.abc import Callable, Collection, Iterable
 from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import partial
@@ -20,6 +22,7 @@ from typing import Any
 import msgspec
 
 from pusher.errors import ProtocolError
+from pusher.wire.lanes import Lane, floats, integers, moments, side_by_side
 from pusher.wire.tables import Column, Kind, RowSet
 
 VERSION = 1  # of the canonical form; fingerprints of different versions cannot be compared
@@ -30,6 +33,7 @@ _pack_float = struct.Struct("<cd").pack
 _pack_length = struct.Struct("<cI").pack
 _single = struct.Struct("<f")
 _MODULUS = 1 << 128
+_HASH_BYTES = 16
 # A number as every database writes it: no plus, no needless zero in front. The exponent is capped, lest a few
 # letters grow into a number of gigabytes; PostgreSQL's largest has 131,072 digits.
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,5})?", re.ASCII)
@@ -42,7 +46,6 @@ _TIMED = re.compile(rf"(-?\d{{2,3}}:\d\d)(:\d\d)?(\.\d+)?{_ZONE}", re.ASCII)
 _UTC = frozenset((None, "Z", "+00", "-00", "+00:00", "-00:00", "+0000", "-0000"))
 _UUID = re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 _TRUTH = {"true": 1, "t": 1, "1": 1, "false": 0, "f": 0, "0": 0}
-_DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
 _json_decoder = msgspec.json.Decoder(float_hook=Decimal)
 _json_encoder = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
@@ -72,7 +75,13 @@ def fingerprint(columns: Iterable[Column], rows: RowSet) -> Fingerprint:
 
 def summed(hashes: Collection[bytes]) -> Fingerprint:
     """The fingerprint of rows with these hashes; an empty hash stands for a row that only counts."""
-    return Fingerprint.of(len(hashes), sum(map(_as_number, hashes)))
+    joined = b"".join(hashes)
+    if len(joined) != _HASH_BYTES * len(hashes):
+        return Fingerprint.of(len(hashes), sum(map(_as_number, hashes)))
+    halves = array("Q", joined)
+    if sys.byteorder == "big":
+        halves.byteswap()
+    return Fingerprint.of(len(hashes), sum(halves[0::2]) + (sum(halves[1::2]) << 64))
 
 
 def summed_by_place(placed: Iterable[tuple[int, bytes]], places: int) -> list[Fingerprint]:
@@ -86,15 +95,36 @@ def summed_by_place(placed: Iterable[tuple[int, bytes]], places: int) -> list[Fi
 
 def row_hashes(columns: Iterable[Column], rows: RowSet) -> list[bytes]:
     """BLAKE2b-128 of each row's canonical form."""
-    encoded = [canonical(column, values) for column, values in zip(columns, rows.columns, strict=True)]
-    return [blake2b(b"".join(parts), digest_size=16).digest() for parts in zip(*encoded, strict=True)]
+    return [blake2b(row, digest_size=_HASH_BYTES).digest() for row in _encoded(columns, rows)]
+
+
+def _encoded(columns: Iterable[Column], rows: RowSet) -> Iterable[bytes]:
+    """The canonical forms of each row's values, one behind the other."""
+    parts: list[list[bytes]] = []
+    lanes: list[Lane] = []
+    for column, values in zip(columns, rows.columns, strict=True):
+        if lane := _lane(column, values):
+            lanes.append(lane)
+            continue
+        if lanes:
+            parts.append(side_by_side(lanes, len(rows)))
+            lanes = []
+        parts.append(canonical_one_by_one(column, values))
+    if lanes:
+        parts.append(side_by_side(lanes, len(rows)))
+    return parts[0] if len(parts) == 1 else map(b"".join, zip(*parts, strict=True))
 
 
 def canonical(column: Column, values: list[Any]) -> list[bytes]:
     """The canonical bytes of each plain value as `column` holds it; every form tells its own end."""
-    encode_all = _WHOLE.get((column.kind, frozenset(map(type, values))))
-    encoded = encode_all(values) if encode_all else None
-    return canonical_one_by_one(column, values) if encoded is None else encoded
+    lane = _lane(column, values)
+    return side_by_side([lane], len(values)) if lane else canonical_one_by_one(column, values)
+
+
+def _lane(column: Column, values: list[Any]) -> Lane | None:
+    """The canonical forms of a whole column if they are of one length, as far as that can be told quickly."""
+    make = _LANES.get((column.kind, frozenset(map(type, values))))
+    return make(values) if make else None
 
 
 def canonical_one_by_one(column: Column, values: list[Any]) -> list[bytes]:
@@ -319,46 +349,11 @@ def is_uuid(value: Any) -> bool:
     return isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
-# --- whole columns of one type, the same bytes as value by value but several times as fast
-
-
-def _whole_integers(values: list[Any]) -> list[bytes] | None:
-    try:
-        return [_pack_int(b"i", value) for value in values]
-    except struct.error:
-        return None  # beyond 64 bits
-
-
-def _whole_floats(values: list[Any]) -> list[bytes] | None:
-    return None if any(value != value for value in values) else [_pack_float(b"f", value + 0.0) for value in values]
-
-
-def whole_moments(kind: Kind, values: list[Any]) -> list[bytes] | None:
-    """The canonical ASCII of datetimes or instants that all have T and no fraction; None if some are others."""
-    joined = "\n".join(values) + "\n"
-    if not joined.isascii():
-        return None
-    raw = joined.encode()
-    if kind is Kind.INSTANT:
-        raw = raw.replace(b"+00:00\n", b"\n")
-    if raw.translate(_DIGITS_TO_ZERO) != b"0000-00-00T00:00:00\n" * len(values):
-        return None
-    return raw[:-1].split(b"\n")
-
-
-def _whole_moments(kind: Kind, values: list[Any]) -> list[bytes] | None:
-    raw = whole_moments(kind, values)
-    if raw is None:
-        return None
-    head = _pack_length(b"t", len(raw[0]))
-    return [head + each for each in raw]
-
-
-_WHOLE: dict[tuple[Kind, frozenset[type]], Callable[[list[Any]], list[bytes] | None]] = {
-    (Kind.INTEGER, frozenset((int,))): _whole_integers,
-    (Kind.FLOAT, frozenset((float,))): _whole_floats,
-    (Kind.DATETIME, frozenset((str,))): partial(_whole_moments, Kind.DATETIME),
-    (Kind.INSTANT, frozenset((str,))): partial(_whole_moments, Kind.INSTANT),
+_LANES: dict[tuple[Kind, frozenset[type]], Callable[[list[Any]], Lane | None]] = {
+    (Kind.INTEGER, frozenset((int,))): integers,
+    (Kind.FLOAT, frozenset((float,))): floats,
+    (Kind.DATETIME, frozenset((str,))): partial(moments, Kind.DATETIME),
+    (Kind.INSTANT, frozenset((str,))): partial(moments, Kind.INSTANT),
 }
 
 _ENCODERS: dict[Kind, Callable[[Column, Any], bytes]] = {

@@ -102,7 +102,7 @@ def test_only_a_trusted_proxy_says_for_whom_it_speaks(tmp_path: Path) -> None:
         assert moved.headers["Location"].startswith("https://")
     for options in ((), ("--trusted-proxy", "10.0.0.0/8")):
         with served(tmp_path, *options) as resturl:
-            assert guesses(resturl, "https").count(429) == 40
+            assert 30 <= guesses(resturl, "https").count(429) <= 40  # each second one more is allowed
 
 
 def test_requests_per_minute_and_what_is_logged_of_them(tmp_path: Path) -> None:
