@@ -2,6 +2,9 @@
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# What starts often must not be compiled each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check bench fault clean
 
 demo: .venv/central.installed
@@ -14,12 +17,14 @@ test: .venv/dev.installed
 check: .venv/dev.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy --strict pusher models scripts tests
+	$(BIN)/mypy --strict pusher models scripts tests benchmarks
 	$(BIN)/lint-imports
 
+# Larger sizes, or some of it: make bench BENCH='--rows 1000000 --only load memory'
 bench: .venv/dev.installed
-	scripts/install_debian.sh mariadb postgresql
-	$(BIN)/python -m benchmarks
+	scripts/install_debian.sh mariadb sshd
+	@type mariadb-dump >/dev/null 2>&1 || { echo 'make bench needs mariadb-dump: apt-get install mariadb-client'; exit 2; }
+	$(BIN)/python -m benchmarks $(BENCH)
 
 # The long fault run: make fault ROUNDS=200 SEED=1 CENTRAL=mariadb
 ROUNDS ?= 50

@@ -1,117 +1,98 @@
-"""`make bench`: a full load, a cycle with nothing new and verify, MariaDB to MariaDB, beside a dump and restore."""
+"""`make bench`: every measurement beside its reference, in turn and in one run, on a MariaDB of its own."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import sqlalchemy as sa
+from benchmarks.ends import LargeMariaDB
+from benchmarks.load import Loads, load, measure_loads, memory
+from benchmarks.loaded import delta, loaded, noop, verify
+from benchmarks.peers import PEERS, installed, ready
+from benchmarks.results import Measurement, as_json, table
+from benchmarks.sites import Crowd, sites
+from benchmarks.start import start
+from benchmarks.wire import wire
+from tests.servers import DatabaseServer
 
-from models import Base
-from pusher.datagen import Datagen
-from pusher.schema.engine import opened
-from tests.servers import DatabaseServer, MariaDB, binary
-from tests.stage import CentralService, write_config
-
-Verified = tuple[float, int]  # seconds, bytes on the wire
-
-
-class LargeMariaDB(MariaDB):
-    """As the tests' server, with room for the larger sizes."""
-
-    def _command(self) -> Sequence[str]:
-        durable = ["--innodb-flush-log-at-trx-commit=1", "--innodb-flush-method=O_DIRECT", "--sync-frm=1"]
-        return [*super()._command(), *durable, "--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M"]
+_KINDS = ("load", "delta", "noop", "wire", "memory", "verify", "sites", "start")
+_OF_LOADED = {"noop": noop, "verify": verify, "delta": delta}  # in this order: a delta adds rows
+_SINGLE_ROWS = 100_000
+_EPILOG = """\
+10,000 and 100,000 readings are measured unless others are named; 1,000,000 and 5,000,000 are for those who have the
+hours and the gigabytes of disk. Only ratios count that were measured side by side: times differ from machine to
+machine, and from hour to hour.
+"""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000], help="sizes of the full load")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each is measured, in turn with its reference")
-    options = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _options(arguments)
+    found = []
     with LargeMariaDB() as server, tempfile.TemporaryDirectory() as folder:
-        for rows in options.rows:
-            measure(server, Path(folder), rows, options.rounds)
+        for measurement in measurements(server, Path(folder), options):
+            found.append(measurement)
+            if not options.json:
+                print(table(measurement), end="\n\n", flush=True)
+    if options.json:
+        print(json.dumps({"rounds": options.rounds, "measurements": [as_json(each) for each in found]}, indent=2))
 
 
-def measure(server: DatabaseServer, folder: Path, rows: int, rounds: int) -> None:
-    site = server.new_database()
-    with opened(site) as engine:
-        Base.metadata.create_all(engine)
-        Datagen(seed=1).bulk(engine, rows)
-    load, pipe, idle = [], [], []
-    noted: list[Verified] = []
-    deep: list[Verified] = []
-    wire = 0.0
-    for number in range(rounds):
-        pipe.append(seconds(lambda: dump_pipe(server, site)))
-        with CentralService(server.new_database()) as service:
-            token = service.token("site")
-            config = write_config(folder / f"{rows}-{number}", "site", site, service.resturl, token)
-            began = time.perf_counter()
-            outcome = push(config)
-            load.append(time.perf_counter() - began)
-            wire = outcome["bytes_sent"] / sum(table["sent"] for table in outcome["tables"])
-            began = time.perf_counter()
-            push(config)
-            idle.append(time.perf_counter() - began)
-            noted.append(verify(config))
-            deep.append(verify(config, "--deep"))
-    median = statistics.median
-    ratio = median(ours / theirs for ours, theirs in zip(load, pipe, strict=True))
-    print(f"{rows:,} readings, medians of {rounds}:")
-    print(f"  full load        {median(load):7.2f} s   {rows / median(load):,.0f} rows/s")
-    print(f"  dump | mariadb   {median(pipe):7.2f} s   ratio {ratio:.2f}")
-    print(f"  nothing new      {median(idle):7.2f} s")
-    print(f"  on the wire      {wire:7.2f} bytes a row")
-    for name, found in (("verify", noted), ("verify --deep", deep)):
-        took, size = (median(each[place] for each in found) for place in (0, 1))
-        print(f"  {name:<16} {took:7.2f} s   {size:,.0f} bytes on the wire, {rows / took:,.0f} rows/s", flush=True)
+def measurements(server: DatabaseServer, folder: Path, options: argparse.Namespace) -> Iterator[Measurement]:
+    """Of what `options` ask for, each as soon as it is done."""
+    single: Loads | None = None
+    if "start" in options.only:
+        yield start(server, folder)
+    for rows in options.rows:
+        if {"load", "memory"} & set(options.only):
+            single = _loads(server, folder, rows, options)
+            if "load" in options.only:
+                yield load(single, [name for name in PEERS if name not in installed()])
+            if "memory" in options.only:
+                yield memory(single)
+        if "wire" in options.only:
+            yield wire(server, folder, rows)
+        if set(_OF_LOADED) & set(options.only):
+            with loaded(server, folder, rows) as both:
+                for name, measure in _OF_LOADED.items():
+                    if name in options.only:
+                        yield measure(both, options.rounds)
+    if "sites" in options.only:
+        single = single or measure_loads(server, folder, _SINGLE_ROWS, 1, [], sites=False)
+        crowd = Crowd(sites=options.sites, backlog=options.backlog, seconds=options.seconds)
+        yield sites(server, folder, crowd, single.rows_per_second)
 
 
-def seconds(work: Callable[[], None]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def _loads(server: DatabaseServer, folder: Path, rows: int, options: argparse.Namespace) -> Loads:
+    """For the memory alone, no more than the pipe takes part."""
+    whole = "load" in options.only
+    with ready(options.peers if whole else []) as peers:
+        return measure_loads(server, folder, rows, options.rounds, peers, sites=whole)
 
 
-def push(config: Path) -> dict[str, Any]:
-    """One cycle in a process of its own, start and end included; what it reports."""
-    command = [sys.executable, "-m", "pusher.cli.main", "--config", str(config), "run", "--once", "--json"]
-    outcome: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)[0]
-    return outcome
-
-
-def verify(config: Path, *options: str) -> Verified:
-    """Both sides being equal; in a process of its own, start and end included."""
-    command = [sys.executable, "-m", "pusher.cli.main", "--config", str(config), "verify", "--json", *options]
-    began = time.perf_counter()
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-    took = time.perf_counter() - began
-    (found,) = json.loads(done.stdout)
-    return took, found["bytes_sent"] + found["bytes_received"]
-
-
-def dump_pipe(server: DatabaseServer, site: str) -> None:
-    """The reference: a whole dump into a fresh database, over the same TCP port."""
-    target = server.new_database()
-    source, sink = (sa.engine.make_url(url) for url in (site, target))
-    where = [f"--host={source.host}", f"--port={source.port}", f"--user={source.username}"]
-    dump = subprocess.Popen(
-        [binary("mariadb-dump"), *where, "--single-transaction", "--quick", str(source.database)],
-        stdout=subprocess.PIPE,
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, epilog=_EPILOG)
+    add = parser.add_argument
+    add("--rows", type=int, nargs="+", default=[10_000, 100_000], metavar="N", help="numbers of readings")
+    add("--rounds", type=int, default=5, metavar="N", help="how often each is measured, in turn with its reference")
+    add("--only", nargs="+", choices=_KINDS, default=_KINDS, metavar="WHAT", help=f"of {', '.join(_KINDS)}")
+    there = installed()
+    peers = (
+        f"tools to load with, besides mariadb-dump | mariadb: of {', '.join(PEERS)}; default: all that are installed"
     )
-    subprocess.run([binary("mariadb"), *where, str(sink.database)], stdin=dump.stdout, check=True)
-    if dump.wait():
-        raise RuntimeError("mariadb-dump failed")
+    add("--peers", nargs="*", choices=list(PEERS), default=there, metavar="TOOL", help=peers)
+    add("--json", action="store_true", help="all numbers of all rounds, at the end")
+    add("--sites", type=int, default=Crowd.sites, metavar="N", help="simulated sites at once (%(default)s)")
+    add("--backlog", type=int, default=Crowd.backlog, metavar="N", help="readings of each one behind (%(default)s)")
+    add("--seconds", type=float, default=Crowd.seconds, metavar="S", help="the simulated sites' time (%(default)s)")
+    options = parser.parse_args(arguments)
+    if missing := [name for name in options.peers if name not in there]:
+        parser.error(f"not installed: {', '.join(missing)}")
+    if min(options.rows) < 2 or options.rounds < 1 or options.sites < 2:
+        parser.error("--rows begins at 2, --rounds at 1, --sites at 2")
+    return options
 
 
 if __name__ == "__main__":

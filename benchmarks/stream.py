@@ -10,7 +10,7 @@ import time
 from itertools import product
 from pathlib import Path
 
-from benchmarks.__main__ import LargeMariaDB
+from benchmarks.ends import LargeMariaDB
 from models import Base
 from pusher.datagen import Datagen
 from pusher.schema.engine import opened

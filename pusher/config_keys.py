@@ -13,9 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-
 from pusher.errors import ConfigError
 
 # --- the values -----------------------------------------------------------------------------------------------------
@@ -154,6 +151,9 @@ def _token(text: str, place: Place) -> Secret:
 
 
 def _database(text: str, place: Place) -> Secret:
+    from sqlalchemy.engine import make_url  # most commands have no need of it
+    from sqlalchemy.exc import ArgumentError
+
     value = _referenced(text, place)
     try:
         url = make_url(value or text)
@@ -314,6 +314,8 @@ def way_faults(given: Collection[str], dbstring: Secret | None) -> Iterator[tupl
             if key in given:
                 yield key, f"{key} is for an SSH host, and there is none; add url, or remove it"
     elif dbstring:
+        from sqlalchemy.engine import make_url
+
         url = make_url(dbstring.reveal())
         if url.get_backend_name() not in SERVER_PORTS or {"unix_socket", "host"} & url.query.keys():
             yield "dbstring", "dbstring: through an SSH host goes MariaDB, MySQL or PostgreSQL on a port, nothing else"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from pusher.config import Location, Settings, load
@@ -19,8 +18,7 @@ from pusher.push.verdict import EQUAL
 from pusher.transport.reach import reach
 
 
-@dataclass(kw_only=True)
-class LocationVerdict(Reconciled):
+class LocationVerdict(Reconciled, kw_only=True):
     """What was found at one location, or why it could not be compared."""
 
     location: str

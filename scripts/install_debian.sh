@@ -9,9 +9,9 @@ for thing in "$@"; do
         venv)
             python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv) ;;
         mariadb)
-            # The -core packages hold the programs and start no service of their own.
-            type -P mariadbd mariadb-install-db my_print_defaults >/dev/null ||
-                missing+=(mariadb-server-core mariadb-client-core) ;;
+            # The server without the package that would start it as a service.
+            type -P mariadbd mariadb-install-db my_print_defaults mariadb-dump >/dev/null ||
+                missing+=(mariadb-server-core mariadb-client) ;;
         postgresql)
             compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql) ;;
         sshd)

@@ -108,13 +108,17 @@ def _write(target: Target, batch: Batch, rows: RowSet) -> list[Refusal]:
     if not _is_upserted(target.dialect, target.table, batch, rows):
         return _resolve(target, batch, rows)
     bound, refused = target.parameters(rows)
-    storable = [i for i in range(len(rows)) if i not in refused]
+    storable: Sequence[int] = range(len(rows))
     refusals = [Refusal(index=i, reason=reason) for i, reason in refused.items()]
     if refused:
+        storable = [i for i in storable if i not in refused]
         rows, bound = rows.take(storable), [bound[i] for i in storable]
     owned = Ownership(target=target, site=batch.site, key=batch.key, rows=rows, bound=bound)
-    mine = [place for place in range(len(rows)) if place not in owned.foreign and place not in owned.same]
-    faults = target.upsert(rows.names, batch.key, bound if len(mine) == len(bound) else [bound[i] for i in mine])
+    mine: Sequence[int] = range(len(rows))
+    if owned.foreign or owned.same:
+        mine = [place for place in mine if place not in owned.foreign and place not in owned.same]
+        bound = [bound[i] for i in mine]
+    faults = target.upsert(rows.names, batch.key, bound)
     owned.note(place for at, place in enumerate(mine) if at not in faults)
     refusals += [Refusal(index=storable[mine[at]], reason=reason) for at, reason in faults.items()]
     return refusals + [_conflict(storable[place], owner) for place, owner in owned.foreign.items()]

@@ -6,26 +6,51 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import msgspec
 from pymysql.converters import escape_string
 
+Row = tuple[Any, ...]
+_ALIKE = {int, float, str, bool, type(None)}
+_OTHERWISE = ("\\u", "\\f", "-0.0,", "-0.0]")  # to MariaDB -0.0 is a decimal, which has no such zero
 _STATEMENT_CHARACTERS = 1 << 20  # well below the smallest max_allowed_packet in use
 
 
-def statements(insert: str, ending: str, rows: Sequence[tuple[Any, ...]]) -> Iterator[str]:
-    """`insert` (… VALUES ) with as many rows as fit, and `ending`, until all rows are in one; what PyMySQL would write.
+def statements(insert: str, ending: str, rows: Sequence[Row]) -> Iterator[str]:
+    """`insert` (… VALUES ) with as many rows as fit, and `ending`, until all rows are in one.
 
-    The session must take backslashes as escapes, as MariaDB does unless told otherwise.
+    The session must take backslashes as escapes and "…" as text, as MariaDB does unless told otherwise.
     """
-    columns = [_literals(column) for column in zip(*rows, strict=True)]
-    # A driver that is given no parameters still takes %% for %.
-    lines = [line.replace("%", "%%") for line in map(",".join, zip(*columns, strict=True))]
-    begin, size = 0, 0
-    for at, line in enumerate(lines):
-        size += len(line) + 3
-        if size > _STATEMENT_CHARACTERS and at > begin:
-            yield f"{insert}({'),('.join(lines[begin:at])}){ending}"
-            begin, size = at, len(line) + 3
-    yield f"{insert}({'),('.join(lines[begin:])}){ending}"
+    text = _values(rows)
+    parts = -(-len(text) // _STATEMENT_CHARACTERS)
+    if parts <= 1 or len(rows) == 1:
+        yield f"{insert}{text}{ending}"
+        return
+    size = -(-len(rows) // parts)
+    for at in range(0, len(rows), size):
+        yield from statements(insert, ending, rows[at : at + size])
+
+
+def _values(rows: Sequence[Row]) -> str:
+    columns = list(zip(*rows, strict=True))
+    quick = _as_json(rows, columns)
+    if quick is not None:
+        return quick
+    return "(" + "),(".join(map(",".join, zip(*map(_literals, columns), strict=True))) + ")"
+
+
+def _as_json(rows: Sequence[Row], columns: Sequence[tuple[Any, ...]]) -> str | None:
+    """The rows as JSON writes them, where MariaDB reads that as what it is; several times as fast as value by value."""
+    for column in columns:
+        types = set(map(type, column))
+        if not types <= _ALIKE or (float in types and (type(None) in types or not math.isfinite(sum(column)))):
+            return None
+    try:
+        text = msgspec.json.encode(rows).decode()
+    except UnicodeEncodeError:
+        return None
+    if text.count("],[") != len(rows) - 1 or any(each in text for each in _OTHERWISE):
+        return None  # a text holds what looks like a border between rows, or JSON has a spelling of its own
+    return f"({text[2:-2].replace('],[', '),(')})"
 
 
 def _literals(column: tuple[Any, ...]) -> list[str]:

@@ -56,16 +56,20 @@ class Ownership:
     def __post_init__(self) -> None:
         self._table = self.target.table.name
         self._guests: dict[int, tuple[str, str]] = {}  # new rows in the scope of another site: hash of the key, scope
+        distinct = _distinct_scopes(self.target, self.key, self.rows)
+        self._homes = self._claimed(distinct)
+        if distinct == _own(self._homes, self.site):
+            return
         scopes = _scopes(self.target, self.key, self.rows)
-        self._homes = self._claimed(set(scopes))
         doubtful = [
             i for i, scope in enumerate(scopes) if self._homes[scope].shared or self._homes[scope].site != self.site
         ]
-        if doubtful:
-            self._sort(doubtful, scopes)
+        self._sort(doubtful, scopes)
 
     def note(self, stored: Iterable[int]) -> None:
         """Notes as this site's those of the stored rows that lie in the scope of another one."""
+        if not self._guests:
+            return
         guests = dict(self._guests[i] for i in stored if i in self._guests)
         if not guests:
             return
@@ -127,7 +131,7 @@ class Ownership:
 
 def is_undisputed(target: Target, site: str, key: tuple[str, ...], rows: RowSet) -> bool:
     """Whether all rows lie in scopes that are this site's, and nobody else's."""
-    scopes = set(_scopes(target, key, rows))
+    scopes = _distinct_scopes(target, key, rows)
     return _own(_homes(target, scopes), site) == scopes
 
 
@@ -160,15 +164,28 @@ def key_hashes(target: Target, key: tuple[str, ...], rows: RowSet) -> list[str]:
 
 def _scopes(target: Target, key: tuple[str, ...], rows: RowSet) -> list[str]:
     """The scope of each row."""
-    referring = {name for reference in target.table.references for name in reference.columns}
-    names = tuple(name for name in key if name in referring)
+    names = _scoping(target, key)
     if not names:
         return [""] * len(rows)
     keys = rows.tuples(names)
-    distinct = list(set(keys))
-    hashes = key_hashes(target, names, RowSet.of(names, distinct))
-    known = dict(zip(distinct, hashes, strict=True))
+    known = _scopes_of(target, names, set(keys))
     return [known[each] for each in keys]
+
+
+def _distinct_scopes(target: Target, key: tuple[str, ...], rows: RowSet) -> set[str]:
+    names = _scoping(target, key)
+    return set(_scopes_of(target, names, set(rows.tuples(names))).values()) if names else {""}
+
+
+def _scoping(target: Target, key: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns of a key by which rows fall into scopes."""
+    referring = {name for reference in target.table.references for name in reference.columns}
+    return tuple(name for name in key if name in referring)
+
+
+def _scopes_of(target: Target, names: tuple[str, ...], keys: set[Key]) -> dict[Key, str]:
+    distinct = list(keys)
+    return dict(zip(distinct, key_hashes(target, names, RowSet.of(names, distinct)), strict=True))
 
 
 def _homes(target: Target, scopes: set[str], lock: Lock = Lock.NONE) -> dict[str, Scope]:

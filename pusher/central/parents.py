@@ -31,8 +31,13 @@ def checked_once(
     connection.exec_driver_sql("SET SESSION foreign_key_checks = 0")
     try:
         yield
-    finally:
-        connection.exec_driver_sql("SET SESSION foreign_key_checks = 1")
+    except BaseException:
+        try:
+            connection.exec_driver_sql("SET SESSION foreign_key_checks = 1")
+        except sa.exc.SQLAlchemyError:
+            connection.invalidate()  # nobody may get a connection that does not check
+        raise
+    connection.exec_driver_sql("SET SESSION foreign_key_checks = 1")
 
 
 def _has_parents(

@@ -114,7 +114,7 @@ class Target:
             def write(part: list[Key]) -> None:
                 for each in statements(head, ending, part):
                     self._check_length(each)
-                    self.connection.exec_driver_sql(each)
+                    self.connection.exec_driver_sql(each, execution_options={"no_parameters": True})
 
             return _write_or_split(self.connection, write, _ordered(rows, order), named)
         # Handed to the driver as they are: for so many rows, naming each value would cost more than the rest.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import product
 from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
 from pusher.push.mapping import Key, joined
 from pusher.push.source import Source
@@ -29,10 +28,8 @@ def find_again(source: Source, table: TablePlan, keys: Sequence[Key], by: tuple[
     if source.dialect != "sqlite" or not left or not set(kinds) & set(_MOMENTS):
         return rows
     # SQLite keeps moments as whatever text a program wrote, and finds a text only as it is spelt.
-    columns = tuple(
-        msgspec.structs.replace(each, kind=Kind.TEXT) if each.kind in _MOMENTS else each for each in table.local.columns
-    )
-    as_texts = replace(table, local=msgspec.structs.replace(table.local, columns=columns))
+    columns = tuple(replace(each, kind=Kind.TEXT) if each.kind in _MOMENTS else each for each in table.local.columns)
+    as_texts = replace(table, local=replace(table.local, columns=columns))
     spelt = source.by_key(as_texts, by, [each for key in left for each in _spelt(kinds, key)])
     other = plain_columns(table.local, spelt.names, spelt.columns)
     return joined([rows, other]) if len(other) else rows

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import sqlalchemy as sa
 
 from pusher.central.rows import Target
@@ -27,8 +27,7 @@ from pusher.wire.tables import RowSet
 _AT_ONCE = 500
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Arrived:
+class _Arrived(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of central as they came. `here`: the same with the site's ids in their foreign keys. `keys`: what central
     holds in the columns of the site's identity. `lost`: those that refer to what the site does not have."""
 
@@ -40,8 +39,7 @@ class _Arrived:
     lost: set[int]
 
 
-@dataclass(kw_only=True)
-class _Pass:
+class _Pass(msgspec.Struct, kw_only=True):
     """One go at what arrived. `unmet`: rows that the site has under the same natural key, but central does not know
     it. `reasons`: what keeps the rest from coming down."""
 

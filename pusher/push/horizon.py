@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+
+import msgspec
 
 from pusher.push.source import Source, moment_of
 from pusher.schema.keyset import Before
@@ -16,8 +17,7 @@ _SECOND = dt.timedelta(seconds=1)
 _LONGEST_WAIT = dt.timedelta(seconds=10)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Horizon:
+class Horizon(msgspec.Struct, frozen=True, kw_only=True):
     """`upto`: the reading in order ends here, and begins after `wait_seconds`, when no older row can follow any more.
 
     `ahead`: from here on rows are dated in the future, which a clock that was wrong left behind; a checkpoint there

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Any
+
+import msgspec
 
 from pusher.ledger import Ledger
 from pusher.push.parts import before
@@ -28,8 +29,7 @@ _SLOW_COUNT_SECONDS = 0.5
 _COUNT_REST = 50  # a slow count is not repeated before this many times its length
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stretch:
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     """A part of a stream, from `low` to `high`, and the blocks in it of which something was sent."""
 
     low: Place

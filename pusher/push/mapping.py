@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -17,8 +16,7 @@ Key = tuple[Any, ...]
 Place = tuple[str, tuple[str, ...]]  # a table, and columns of it that foreign keys refer to
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mapped:
+class Mapped(msgspec.Struct, frozen=True, kw_only=True):
     """Rows with central's ids in their foreign keys; `missing[i]`: the links of row i whose parent has none.
 
     A missing parent's id is NULL where central takes that for a while.

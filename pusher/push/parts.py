@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import msgspec
 
 from pusher.push.position import Position
 from pusher.schema.guess import Role
@@ -17,8 +18,7 @@ from pusher.wire.fingerprint import Fingerprint
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
+class Part(msgspec.Struct, frozen=True, kw_only=True):
     """A stretch of a stream between two values of its cursor (None: its end), and how many rows each side has, if that
     is known."""
 

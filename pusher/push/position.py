@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from hashlib import blake2b
 
 import msgspec
@@ -17,8 +16,7 @@ from pusher.wire.tables import Kind
 _MOMENTS = (Kind.DATE, Kind.DATETIME, Kind.INSTANT)
 
 
-@dataclass(kw_only=True)
-class Position:
+class Position(msgspec.Struct, kw_only=True):
     """Where a stream stands, and its `horizon`, up to which it is read.
 
     `floor`: rows before it are left out. `moved`: of the rows before the cursor, it is not known which were sent.
@@ -32,7 +30,7 @@ class Position:
     floor: Cursor | None = None
     moved: bool = False
     in_blocks: bool = False
-    horizon: Horizon = field(default_factory=Horizon)
+    horizon: Horizon = msgspec.field(default_factory=Horizon)
     drained: bool = False
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from pusher.held import Fault, Kind
 from pusher.push.mapping import Mapped, local_key, missing_parent, wire_rows
@@ -11,8 +11,7 @@ from pusher.wire.fingerprint import Fingerprint, row_hashes, summed
 from pusher.wire.tables import RowSet
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """Rows ready to be sent: the site's own, the same as they travel, and what is held back of them.
 
     `hashes`: of each row that there was, also of those held back, for which they are empty.

@@ -6,7 +6,6 @@ import datetime as dt
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import msgspec
 
@@ -31,8 +30,7 @@ _TICK_SECONDS = 0.2
 _SKEW_WORTH_A_WORD_SECONDS = 60
 
 
-@dataclass(frozen=True, kw_only=True)
-class Meeting:
+class Meeting(msgspec.Struct, frozen=True, kw_only=True):
     """What both sides know of each other after the hello."""
 
     welcome: Welcome

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from pusher.push.parts import Part, is_keyed
 from pusher.schema.plan import TablePlan
@@ -14,8 +15,7 @@ from pusher.wire.fingerprint import EMPTY, Fingerprint
 from pusher.wire.messages import Compare, Look, Proven, Segment
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(msgspec.Struct, frozen=True):
     """Puts questions about a site's rows of one table, in central's names and its spelling of the cursor."""
 
     site: str

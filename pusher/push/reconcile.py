@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import msgspec
@@ -37,16 +36,14 @@ _AT_ONCE = 10_000  # blocks that central is told of in one message
 _ALWAYS: Period = (None, None)
 
 
-@dataclass(kw_only=True)
-class Deleted:
+class Deleted(msgspec.Struct, kw_only=True):
     """`rows`: deleted at central. `notes`: what was not, and why."""
 
     rows: int = 0
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = msgspec.field(default_factory=list)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What to compare, and how; see `pusher verify`. `pushed`: a cycle has just ended, so none has to go before."""
 
     tables: Collection[str] = ()
@@ -57,15 +54,14 @@ class Wanted:
     pushed: bool = False
 
 
-@dataclass(kw_only=True)
-class Reconciled:
+class Reconciled(msgspec.Struct, kw_only=True):
     """`tables`: what was found at last. `repaired`: rows that differed at first and were sent again; `deleted`: rows
     deleted at central. `notes`: what was not deleted, and why."""
 
-    tables: list[TableVerdict] = field(default_factory=list)
+    tables: list[TableVerdict] = msgspec.field(default_factory=list)
     repaired: int = 0
     deleted: int = 0
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = msgspec.field(default_factory=list)
 
 
 class Reconciliation:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from pusher.ledger import Ledger
 from pusher.push.parts import is_keyed
@@ -14,14 +15,13 @@ from pusher.wire import PROTOCOL
 from pusher.wire.messages import MAX_REMOVED, Remove
 
 
-@dataclass(kw_only=True)
-class Removed:
+class Removed(msgspec.Struct, kw_only=True):
     """`removed`: rows that are no more; `kept`: rows that stay since they are another site's, too. `refused`: the keys
     of those that central's database does not let go, and why."""
 
     removed: int = 0
     kept: int = 0
-    refused: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Removal:

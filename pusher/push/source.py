@@ -79,10 +79,14 @@ class Source:
         with self._connect() as connection:
             return int(connection.scalar(query) or 0)
 
-    def is_empty(self, plan: TablePlan) -> bool:
-        query = sa.select(sa.literal(1)).select_from(raw_table(plan.local)).limit(1)
+    def empty(self, plans: Sequence[TablePlan]) -> list[TablePlan]:
+        """Those of the tables that hold no row, in one query."""
+        if not plans:
+            return []
+        rows = [sa.select(sa.literal(1)).select_from(raw_table(plan.local)) for plan in plans]
+        query = sa.select(*(sa.exists(each).label(f"t{place}") for place, each in enumerate(rows)))
         with self._connect() as connection:
-            return connection.scalar(query) is None
+            return [plan for plan, full in zip(plans, connection.execute(query).one(), strict=True) if not full]
 
     def ends(self, plan: TablePlan) -> tuple[Any, Any] | None:
         """What the cursor column holds in the first and the last row of a stream; None if it has no row."""

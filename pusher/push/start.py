@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from pusher.ledger import Checkpoint, LocationState
 from pusher.push.source import older
@@ -13,23 +14,21 @@ from pusher.wire.messages import Checkpoint as CentralCheckpoint
 from pusher.wire.messages import Welcome
 
 
-@dataclass(kw_only=True)
-class Start:
+class Start(msgspec.Struct, kw_only=True):
     """`cursors`: where each stream begins. `floors`: before which its rows are left out, since the operator skipped
     them. `start_over`: everything, entities too, is sent again.
 
     `forget_identities`: central no longer has all the rows whose ids it gave out.
     """
 
-    cursors: dict[str, Cursor | None] = field(default_factory=dict)
-    floors: dict[str, Cursor | None] = field(default_factory=dict)
+    cursors: dict[str, Cursor | None] = msgspec.field(default_factory=dict)
+    floors: dict[str, Cursor | None] = msgspec.field(default_factory=dict)
     start_over: bool = False
     forget_identities: bool = False
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = msgspec.field(default_factory=list)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Known:
+class _Known(msgspec.Struct, frozen=True, kw_only=True):
     """What both sides know of a stream."""
 
     here: Checkpoint | None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 EQUAL = "equal"
 
 
-@dataclass(kw_only=True)
-class TableVerdict:
+class TableVerdict(msgspec.Struct, kw_only=True):
     """How one table compares. Keys are JSON arrays: the site's own, but of `only_central` central's where a natural
     key names the row. `deep`: all rows were read, not only what both sides noted of them. `here`, `there`: rows.
     `parts`: fingerprints that were compared. `bytes_on_wire`: both ways. `lossy`: columns that are narrower at central;
@@ -19,9 +18,9 @@ class TableVerdict:
     deep: bool = True
     here: int = 0
     there: int = 0
-    missing: list[str] = field(default_factory=list)
-    different: list[str] = field(default_factory=list)
-    only_central: list[str] = field(default_factory=list)
+    missing: list[str] = msgspec.field(default_factory=list)
+    different: list[str] = msgspec.field(default_factory=list)
+    only_central: list[str] = msgspec.field(default_factory=list)
     held: int = 0
     parts: int = 0
     bytes_on_wire: int = 0

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from pusher.wire.batch import Cursor, unpack_cursor
 
 
-@dataclass(frozen=True)
-class Before:
+class Before(msgspec.Struct, frozen=True):
     """The place in a stream before every row whose cursor column holds `value` or more."""
 
     value: Any

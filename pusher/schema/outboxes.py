@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from pusher.schema.triggers import ID, OUTBOX, REMOVED, TRIGGER, Capture, outbox_name, trigger_names
@@ -56,8 +56,7 @@ class State(StrEnum):
     OUTDATED = "out of date"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Installed:
+class Installed(msgspec.Struct, frozen=True, kw_only=True):
     """`columns`: of each table asked for, and of each outbox. `triggers`: name → table; only those of pusher."""
 
     dialect: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from pusher.schema.aggregates import read_columns
@@ -18,8 +18,7 @@ from pusher.wire.tables import RowSet, Table
 Connect = Callable[[], AbstractContextManager[sa.Connection]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Page:
+class Page(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of a table in their order; `first` and `last` are the cursors of its ends.
 
     `values`: what the first column of the order holds, as the database gives it.
@@ -31,8 +30,7 @@ class Page:
     values: list[Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reader:
+class Reader(msgspec.Struct, frozen=True, kw_only=True):
     """The columns `names`, which include those of `order`, of one table; `connect` is called for each page."""
 
     connect: Connect

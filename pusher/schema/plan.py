@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 
 import msgspec
+from msgspec.structs import replace
 
 from pusher.config import TableSettings
 from pusher.schema import guess
@@ -19,8 +19,7 @@ _LOOKBACK_SECONDS = 3600.0
 _MAX_DELETE_FRACTION = 0.1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Link:
+class Link(msgspec.Struct, frozen=True, kw_only=True):
     """A foreign key as a push sees it: `columns` hold `parent_columns` of `parent` (all local names).
 
     `deferred`: the parent comes later in the order, so the column is first sent as NULL and then again.
@@ -32,8 +31,7 @@ class Link:
     deferred: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class TablePlan:
+class TablePlan(msgspec.Struct, frozen=True, kw_only=True):
     """What is done with one table. All column names are the site's; `central_names` translates.
 
     `key`: the natural key, () for the origin key. `sent`: the columns that travel. `order`: the columns of
@@ -50,7 +48,7 @@ class TablePlan:
     order: tuple[str, ...] = ()
     sent: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()
-    central_names: Mapping[str, str] = field(default_factory=dict)
+    central_names: Mapping[str, str] = msgspec.field(default_factory=dict)
     only_here: tuple[str, ...] = ()
     only_central: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -94,8 +92,7 @@ class TablePlan:
         return tuple(self.central_names[name] for name in names)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """`tables` in the order of work: a table stands behind every table it refers to."""
 
     tables: tuple[TablePlan, ...]
@@ -254,7 +251,7 @@ def _rename(table: Table, names: Mapping[str, str]) -> Table:
 
 
 def _renamed_column(column: Column, name: str) -> Column:
-    return column if column.name == name else msgspec.structs.replace(column, name=name)
+    return column if column.name == name else replace(column, name=name)
 
 
 def _plan_cursor(plan: TablePlan, own: TableSettings) -> TablePlan:

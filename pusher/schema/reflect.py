@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import exc, types
-from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.interfaces import ReflectedColumn
 
@@ -20,15 +19,11 @@ from pusher.wire.tables import Column, Kind, Reference, Schema, Table
 
 # The first that fits decides, so subclasses stand before their parents.
 _KINDS: tuple[tuple[type[types.TypeEngine[Any]], Kind], ...] = (
-    (mysql.BIT, Kind.INTEGER),
-    (mysql.YEAR, Kind.INTEGER),
-    (mysql.SET, Kind.TEXT),
     (types.Uuid, Kind.UUID),
     (types.JSON, Kind.JSON),
     (types.Enum, Kind.TEXT),
     (types.Boolean, Kind.BOOLEAN),
     (types.Integer, Kind.INTEGER),
-    (mysql.DOUBLE, Kind.FLOAT),
     (types.REAL, Kind.SINGLE),
     (types.Float, Kind.FLOAT),
     (types.Numeric, Kind.DECIMAL),
@@ -37,9 +32,15 @@ _KINDS: tuple[tuple[type[types.TypeEngine[Any]], Kind], ...] = (
     (types.Time, Kind.TIME),
     (types.LargeBinary, Kind.BYTES),
     (types._Binary, Kind.BYTES),
-    (postgresql.BIT, Kind.TEXT),
     (types.String, Kind.TEXT),
 )
+# Types that only one dialect has, by the name its compiler knows them by: to import them takes the whole dialect.
+_OWN_KINDS = {
+    ("mariadb", "BIT"): Kind.INTEGER,
+    ("mariadb", "YEAR"): Kind.INTEGER,
+    ("mariadb", "SET"): Kind.TEXT,
+    ("postgresql", "BIT"): Kind.TEXT,
+}
 
 _MARIADB = ("mysql", "mariadb")
 _INTEGER_BITS = 64
@@ -110,6 +111,8 @@ def _reflect_tables(connection: Connection) -> tuple[Table, ...]:
 
 def _name_geometries(connection: Connection, columns: Any) -> None:
     """What SQLAlchemy has no type for is text; but a geometry has no exact text form, so it travels as its bytes."""
+    from sqlalchemy.dialects.mysql import LONGBLOB
+
     unknown = {
         (place[1], column["name"]): column
         for place, of_table in columns.items()
@@ -120,7 +123,7 @@ def _name_geometries(connection: Connection, columns: Any) -> None:
         return
     for table, name, type_ in connection.execute(_COLUMN_TYPES):
         if (table, name) in unknown and type_.lower() in _GEOMETRIES:
-            unknown[table, name]["type"] = mysql.LONGBLOB()
+            unknown[table, name]["type"] = LONGBLOB()
 
 
 def _references(foreign_keys: Any) -> tuple[Reference, ...]:
@@ -175,63 +178,62 @@ def _reflect_columns(
 
 
 def _reflect_column(connection: Connection, column: ReflectedColumn, *, in_key: bool, numbered_key: bool) -> Column:
-    type_ = column["type"]
-    while isinstance(type_, postgresql.DOMAIN):
+    dialect = dialect_name(connection.engine)
+    type_: Any = column["type"]
+    while type_.__visit_name__ == "DOMAIN":
         type_ = type_.data_type
-    kind = _kind(type_, connection.dialect.name)
-    declared = _declared(type_, connection)
+    kind = _kind(type_, dialect)
     return Column(
         name=column["name"],
         kind=kind,
-        declared=declared,
+        declared=_declared(type_, connection),
         # SQLite lets a primary key be NULL; but then nothing tells a row from another.
         nullable=column["nullable"] and not in_key,
         length=_length(type_),
         precision=getattr(type_, "precision", None) if kind is Kind.DECIMAL else None,
-        scale=_scale(type_, kind, connection.dialect.name),
-        padded=isinstance(type_, types.CHAR | types.BINARY) and connection.dialect.name != "sqlite",
-        numbered=_is_numbered(column, connection.dialect.name, numbered_key),
+        scale=_scale(type_, kind, dialect),
+        padded=isinstance(type_, types.CHAR | types.BINARY) and dialect != "sqlite",
+        numbered=_is_numbered(column, dialect, numbered_key),
         generated="computed" in column,
         has_default=column.get("default") is not None,
     )
 
 
-def _kind(type_: types.TypeEngine[Any], dialect: str) -> Kind:
-    if isinstance(type_, types.DateTime) and _is_instant(type_):
+def _kind(type_: Any, dialect: str) -> Kind:
+    own = type_.__visit_name__
+    if isinstance(type_, types.DateTime) and (type_.timezone or (dialect == "mariadb" and own == "TIMESTAMP")):
         return Kind.INSTANT
-    if dialect in _MARIADB and isinstance(type_, types.FLOAT) and (type_.precision or 0) <= 24:
+    if dialect == "mariadb" and isinstance(type_, types.FLOAT) and (type_.precision or 0) <= 24:
         return Kind.SINGLE
-    if isinstance(type_, postgresql.BIT) and not type_.varying and (type_.length or 1) <= _INTEGER_BITS:
+    if dialect == "postgresql" and own == "BIT" and not type_.varying and (type_.length or 1) <= _INTEGER_BITS:
         return Kind.INTEGER  # as MariaDB's BIT is
     if dialect == "sqlite" and isinstance(type_, types.Float):
         return Kind.FLOAT  # REAL is 64 bits there
-    return next((kind for known, kind in _KINDS if isinstance(type_, known)), Kind.TEXT)
+    found = (kind for known, kind in _KINDS if isinstance(type_, known))
+    return _OWN_KINDS.get((dialect, own)) or next(found, Kind.TEXT)
 
 
-def _is_instant(type_: types.DateTime) -> bool:
-    return type_.timezone or isinstance(type_, mysql.TIMESTAMP)
-
-
-def _length(type_: types.TypeEngine[Any]) -> int | None:
-    sized = isinstance(type_, types.String | types._Binary) and not isinstance(type_, types.Enum | mysql.SET)
-    return getattr(type_, "length", None) if sized else None
+def _length(type_: Any) -> int | None:
+    sized = isinstance(type_, types.String | types._Binary) and not isinstance(type_, types.Enum)
+    return getattr(type_, "length", None) if sized and type_.__visit_name__ != "SET" else None
 
 
 def _scale(type_: types.TypeEngine[Any], kind: Kind, dialect: str) -> int | None:
     if kind is Kind.DECIMAL:
         return getattr(type_, "scale", None) if dialect != "sqlite" else None
-    if kind in (Kind.FLOAT, Kind.SINGLE) and dialect in _MARIADB:
+    if kind in (Kind.FLOAT, Kind.SINGLE) and dialect == "mariadb":
         return getattr(type_, "scale", None)  # FLOAT(7, 3) rounds
     if kind in (Kind.DATETIME, Kind.INSTANT, Kind.TIME):
-        if dialect in _MARIADB:
+        if dialect == "mariadb":
             return getattr(type_, "fsp", None) or 0
         return getattr(type_, "precision", None)
     return None
 
 
-def _declared(type_: types.TypeEngine[Any], connection: Connection) -> str:
-    if isinstance(type_, mysql.ENUM | mysql.SET):
-        name, members = ("ENUM", type_.enums) if isinstance(type_, mysql.ENUM) else ("SET", type_.values)
+def _declared(type_: Any, connection: Connection) -> str:
+    name = type_.__visit_name__
+    if name in ("ENUM", "SET"):  # of MariaDB
+        members = type_.enums if name == "ENUM" else type_.values
         return f"{name}({','.join(map(_quoted, members))})"
     try:
         # As a plain str: the name of an ENUM of PostgreSQL comes as a subclass of it, which no message can hold.

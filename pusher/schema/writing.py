@@ -38,9 +38,10 @@ def _whole(dialect: str, column: Column, values: list[Any]) -> list[Any] | None:
     if column.kind in (Kind.DATETIME, Kind.INSTANT) and types == {str}:
         return _plain_moments(dialect, column.kind, values)
     unchanged = _UNCHANGED.get(column.kind)
-    if unchanged is not None and types <= unchanged and _FITS[column.kind](dialect, column, [v for v in values if v]):
-        return values
-    return None
+    if unchanged is None or not types <= unchanged:
+        return None
+    known = [value for value in values if value is not None] if type(None) in types else values
+    return values if _FITS[column.kind](dialect, column, known) else None
 
 
 def _plain_moments(dialect: str, kind: Kind, values: list[str]) -> list[Any] | None:
@@ -67,7 +68,7 @@ def _floats_fit(dialect: str, column: Column, values: list[Any]) -> bool:
     if column.scale is not None:
         return False
     if column.kind is Kind.SINGLE:
-        return all(_SMALL_SINGLE < abs(value) < _LARGE_SINGLE for value in values)
+        return all(not value or _SMALL_SINGLE < abs(value) < _LARGE_SINGLE for value in values)
     return dialect == "postgresql" or all(map(math.isfinite, values))
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from threading import Lock
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import msgspec
-import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
 import pusher
 from pusher.errors import (
@@ -21,6 +21,7 @@ from pusher.errors import (
     SchemaMismatch,
     SequenceConflict,
 )
+from pusher.transport.proxy import pool_for
 from pusher.wire.batch import CONTENT_ENCODING, CONTENT_TYPE, MAX_COMPRESSED_BYTES, Batch, decode, encode
 from pusher.wire.messages import (
     Compare,
@@ -43,8 +44,8 @@ from pusher.wire.messages import (
 )
 
 _Answer = TypeVar("_Answer", bound=msgspec.Struct)
-_CONNECT_SECONDS = 10
-_READ_SECONDS = 300
+_TIMEOUT = urllib3.Timeout(connect=10, read=300)
+_CONNECTIONS = 4
 _SYNC = "../sync/v1/"  # beside /rest/
 
 
@@ -58,15 +59,28 @@ class RestCentral:
     def __init__(
         self, resturl: str, token: str | None, cafile: str | None = None, *, through_port: int | None = None
     ) -> None:
-        self._base = requests.compat.urljoin(resturl, _SYNC)
         self._resturl = resturl
-        self._session = requests.Session()
-        adapter = HTTPAdapter(pool_maxsize=4) if through_port is None else _Tunnelled(resturl, through_port)
-        self._session.mount(self._base, adapter)
-        self._session.headers["User-Agent"] = f"pusher/{pusher.__version__}"
-        self._session.headers["Accept-Encoding"] = CONTENT_ENCODING
-        self._session.auth = _bearer(token)
-        self._verify = cafile or True
+        self._base = urljoin(resturl, _SYNC)
+        self._headers = {
+            "User-Agent": f"pusher/{pusher.__version__}",
+            "Accept-Encoding": CONTENT_ENCODING,
+            "Content-Type": CONTENT_TYPE,
+            "Content-Encoding": CONTENT_ENCODING,
+        }
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        options: dict[str, Any] = {"maxsize": _CONNECTIONS, "cert_reqs": "CERT_REQUIRED", "ca_certs": cafile}
+        if through_port is None:
+            with self._reaching():
+                self._pool = pool_for(self._base, **options)
+        else:
+            # Connects to a port of this machine, whatever proxy the environment names, and else keeps to the host in
+            # the URL: its name is what the server is asked for, and what its certificate must prove.
+            parts = urlsplit(self._base)
+            self._headers["Host"] = parts.netloc
+            self._base = parts._replace(netloc=f"127.0.0.1:{through_port}").geturl()
+            self._pool = urllib3.PoolManager(**options, server_hostname=parts.hostname)
+        self._counting = Lock()
         self.bytes_sent = 0
         self.bytes_received = 0
 
@@ -98,88 +112,62 @@ class RestCentral:
         return self._post("report", report, Done)
 
     def close(self) -> None:
-        self._session.close()
+        self._pool.clear()
 
     def _post(self, path: str, message: msgspec.Struct, form: type[_Answer]) -> _Answer:
         body = encode(message)
-        headers = {"Content-Type": CONTENT_TYPE, "Content-Encoding": CONTENT_ENCODING}
-        timeout = (_CONNECT_SECONDS, _READ_SECONDS)
-        try:
-            with self._session.post(
+        with self._reaching():
+            answer = self._pool.request(
+                "POST",
                 self._base + path,
-                data=body,
-                headers=headers,
-                timeout=timeout,
-                verify=self._verify,  # here, because requests prefers $REQUESTS_CA_BUNDLE to what the session says
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
+                body=body,
+                headers=self._headers,
+                timeout=_TIMEOUT,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+            with closing(answer):
                 # Undecoded, because only `decode` puts a bound on what a small answer may swell to.
-                content: bytes = answer.raw.read(MAX_COMPRESSED_BYTES + 1, decode_content=False)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise CentralUnreachable(
-                f"central at {self._resturl} cannot be reached: {_cause(error)}; is resturl right, and is central up?"
-            ) from error
-        self.bytes_sent += len(body)
-        self.bytes_received += len(content)
-        if answer.status_code != 200:
+                content = answer.read(MAX_COMPRESSED_BYTES + 1, decode_content=False)
+        with self._counting:  # two batches may be on the line
+            self.bytes_sent += len(body)
+            self.bytes_received += len(content)
+        if answer.status != 200:
             raise self._failure(answer, content)
         if answer.headers.get("Content-Type") != CONTENT_TYPE:
             raise self._stranger("its answer is of another kind")
         return decode(content, form)
 
-    def _failure(self, answer: requests.Response, content: bytes) -> PusherError:
-        problem = _problem(answer.status_code, content)
-        if answer.status_code in (401, 403):
+    @contextmanager
+    def _reaching(self) -> Iterator[None]:
+        try:
+            yield
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise CentralUnreachable(
+                f"central at {self._resturl} cannot be reached: {_cause(error)}; is resturl right, and is central up?"
+            ) from error
+
+    def _failure(self, answer: urllib3.BaseHTTPResponse, content: bytes) -> PusherError:
+        problem = _problem(answer.status, content)
+        if answer.status in (401, 403):
             return AccessRefused(f"central at {self._resturl} refuses: {problem.detail or 'the token is not accepted'}")
-        if answer.status_code == 409 and problem.expected is not None:
+        if answer.status == 409 and problem.expected is not None:
             return SequenceConflict(problem.detail, problem.expected)
-        if answer.status_code == 422:
+        if answer.status == 422:
             return SchemaMismatch(problem.detail)
-        if answer.status_code in (429, 502, 503, 504) or answer.status_code >= 500:
-            why = problem.detail or f"HTTP {answer.status_code}"
+        if answer.status in (429, 502, 503, 504) or answer.status >= 500:
+            why = problem.detail or f"HTTP {answer.status}"
             return CentralUnreachable(f"central at {self._resturl}: {why}", _retry_after(answer))
-        if answer.status_code == 413:
+        if answer.status == 413:
             return ProtocolError(f"central at {self._resturl} takes no message of this size; lower pushlimit")
-        if answer.status_code == 400 and problem.detail:
+        if answer.status == 400 and problem.detail:
             return ProtocolError(f"central did not understand: {problem.detail}")
         moved = answer.headers.get("Location")
-        return self._stranger(f"HTTP {answer.status_code}" + (f", it points to {moved}" if moved else ""))
+        return self._stranger(f"HTTP {answer.status}" + (f", it points to {moved}" if moved else ""))
 
     def _stranger(self, why: str) -> CentralUnreachable:
         return CentralUnreachable(f"what answers at {self._resturl} is not a pusher central: {why}; correct resturl")
-
-
-class _Tunnelled(HTTPAdapter):
-    """Connects to a port of this machine, and else keeps to the host in the URL: its name is what the server is asked
-    for, and what its certificate must prove."""
-
-    def __init__(self, resturl: str, port: int) -> None:
-        self._host = urlsplit(resturl).netloc
-        self._port = port
-        super().__init__(pool_maxsize=4)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        name = urlsplit(f"//{self._host}").hostname
-        super().init_poolmanager(*args, **kwargs, server_hostname=name)
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        parts = urlsplit(request.url or "")
-        request.headers["Host"] = self._host
-        request.url = str(parts._replace(netloc=f"127.0.0.1:{self._port}").geturl())
-        kwargs["proxies"] = {}  # whatever the environment says: the tunnel is the way
-        return super().send(request, *args, **kwargs)
-
-
-def _bearer(token: str | None) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-    """Puts the token into each request. Without this, requests would look for a password in ~/.netrc and prefer it."""
-
-    def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if token:
-            request.headers["Authorization"] = f"Bearer {token}"
-        return request
-
-    return authorize
 
 
 def _problem(status: int, content: bytes) -> Problem:
@@ -189,7 +177,7 @@ def _problem(status: int, content: bytes) -> Problem:
         return Problem(title="", status=status, detail="")
 
 
-def _retry_after(answer: requests.Response) -> float | None:
+def _retry_after(answer: urllib3.BaseHTTPResponse) -> float | None:
     try:
         return max(0.0, float(answer.headers["Retry-After"]))
     except (KeyError, ValueError):

@@ -26,7 +26,7 @@ def to_wire(kind: Kind, column: list[Any]) -> list[Any]:
         kind is Kind.BYTES
         or bytes in types
         or (str in types and (kind in _FLOATS or not _encodable(column)))
-        or (float in types and not _finite(column))
+        or (float in types and not math.isfinite(sum(column if types == {float} else _floats(column))))
     ):
         return [_to_wire(kind, value) for value in column]
     return column
@@ -40,8 +40,8 @@ def from_wire(kind: Kind, column: list[Any]) -> list[Any]:
     return column
 
 
-def _finite(column: list[Any]) -> bool:
-    return all(math.isfinite(value) for value in column if type(value) is float)
+def _floats(column: list[Any]) -> list[float]:
+    return [value for value in column if type(value) is float]
 
 
 def _encodable(column: list[Any]) -> bool:
