@@ -12,7 +12,7 @@ demo: .venv/central.installed
 
 test: .venv/dev.installed
 	scripts/install_debian.sh mariadb postgresql sshd faketime chromium
-	$(BIN)/pytest -n 4 --dist loadfile
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev.installed
 	$(BIN)/ruff check

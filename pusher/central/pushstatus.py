@@ -29,9 +29,15 @@ def write_pushstatus(connection: sa.Connection, schema: Schema, report: Report) 
 
 
 def _ensure_server(target: Target, hostname: str) -> None:
+    if _is_there(target, hostname):
+        return
     lock(target.connection, target.table.name)
-    if not len(target.find(("id",), ("hostname",), [(hostname,)])):
+    if not _is_there(target, hostname):
         _insert(target, hostname=hostname)
+
+
+def _is_there(target: Target, hostname: str) -> bool:
+    return len(target.find(("id",), ("hostname",), [(hostname,)])) > 0
 
 
 def _insert(target: Target, **values: str) -> None:

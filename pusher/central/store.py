@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -67,9 +69,8 @@ _T = TypeVar("_T")
 _ATTEMPTS = 8
 _SCHEMA_SECONDS = 0.5
 RETENTION_DAYS = 400  # that a batch is remembered: longer than any outage
-_AHEAD_AT_ONCE = (
-    4  # batches that are written before their turn: fewer than there are connections, which the others need
-)
+# Large messages to be worked on at once; half of them may be batches before their turn.
+AT_ONCE = max(2, os.cpu_count() or 1)
 PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, *(0.5,) * 20)  # seconds to wait for the batch before
 _OWN_TABLES = ("pusher_", "alembic_version")
 
@@ -90,19 +91,24 @@ class Store:
         self._schema: Schema | None = None
         self._reflected = 0.0
         self._reflecting = threading.Lock()
-        self._ahead = threading.BoundedSemaphore(_AHEAD_AT_ONCE)
+        self._resolving: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._ahead = threading.BoundedSemaphore(AT_ONCE // 2)
 
     def schema(self, *, fresh: bool = False) -> Schema:
-        """Central's own tables, without pusher's; read again when older than two seconds if `fresh`."""
+        """Central's own tables, without pusher's; read again when older than half a second if `fresh`."""
+        known = self._schema
+        if known is not None and not fresh:
+            return known
         with self._reflecting:
-            if self._schema is None or (fresh and time.monotonic() - self._reflected > _SCHEMA_SECONDS):
+            if self._schema is None or time.monotonic() - self._reflected > _SCHEMA_SECONDS:
+                began = time.monotonic()
                 try:
                     found = reflect(self._engine, "central's database")
                 except Unreachable as error:
                     raise CentralUnreachable(str(error)) from error
                 tables = tuple(table for table in found.tables if not table.name.startswith(_OWN_TABLES))
                 self._schema = Schema(dialect=found.dialect, tables=tables)
-                self._reflected = time.monotonic()
+                self._reflected = began
             return self._schema
 
     def hello(self, hello: Hello) -> Welcome:
@@ -153,7 +159,8 @@ class Store:
             )
             return resolution.run().answer(count_resolve(connection, request.site))
 
-        return self.transaction(run)
+        with self._resolving[table.name]:  # whose turn it is not yet keeps no connection busy
+            return self.transaction(run)
 
     def push(self, batch: Batch) -> Receipt:
         """Rows, ledger entry and checkpoint in one transaction; a repeat gets the stored receipt.
@@ -282,8 +289,7 @@ class Store:
             raise CentralUnreachable("central has no free connection to its database") from error
         except exc.DBAPIError as error:
             if fault_of(error) is Fault.TABLE:
-                with self._reflecting:
-                    self._schema = None
+                self._schema = None
                 raise SchemaMismatch(f"central's tables have changed: {reason_of(error)}") from error
             if fault_of(error) is Fault.ROW:  # of pusher's own tables; others' are refused one by one
                 raise ProtocolError(f"central's database does not take the message: {reason_of(error)}") from error

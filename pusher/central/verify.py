@@ -105,7 +105,7 @@ class SiteRows:
                     yield bucket, found.hashes[i]
 
     def _pages(self, low: Any, high: Any) -> Iterator[Found]:
-        for page in self._reader.pages(self._place(low), self._place(high), _PAGE_ROWS):
+        for page in self._reader.pages(self._place(low), self._place(high), lambda: _PAGE_ROWS):
             yield self._by_map(page.rows) if self._mapped else self._by_owner(page.rows)
 
     def _place(self, value: Any) -> Place:

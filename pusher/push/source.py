@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -59,12 +59,13 @@ class Source:
         with reaching(_WHAT), writing(self._engine).begin() as connection:
             yield connection
 
-    def pages(self, plan: TablePlan, after: Place, upto: Place, page_rows: int) -> Iterator[Page]:
+    def pages(self, plan: TablePlan, after: Place, upto: Place, page_rows: int | Callable[[], int]) -> Iterator[Page]:
         """The rows of a stream behind `after` up to `upto`, in their order, at most `page_rows` at a time."""
+        limit = page_rows if callable(page_rows) else lambda: page_rows
         reader = Reader(
             connect=self._connect, dialect=self.dialect, table=plan.local, names=_names(plan), order=plan.order
         )
-        return reader.pages(after, upto, page_rows)
+        return reader.pages(after, upto, limit)
 
     @contextmanager
     def _connect(self) -> Iterator[sa.Connection]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,7 @@ from pusher.job import Outcome, Progress
 from pusher.ledger import Ledger
 from pusher.push.identity import IdentityMap
 from pusher.push.mapping import local_key
+from pusher.push.pace import Pace
 from pusher.push.position import Position
 from pusher.push.prepare import Prepared, prepared
 from pusher.push.source import Source, moment_of
@@ -65,6 +67,7 @@ class Streams:
         self._site = site
         self._epoch = epoch
         self._batch_rows = batch_rows
+        self._paces: dict[str, Pace] = {}
         self._source = source
         self._central = central
         self._ledger = ledger
@@ -84,7 +87,8 @@ class Streams:
             start = block_of(unpack_cursor(position.cursor)[0])
             # What stands in the midst of a block would count some of its rows twice: there the note stays as it was.
             base = {start: None} if position.moved else self._ledger.blocks(self._location, position.table.name, start)
-        pages = self._source.pages(position.table, position.cursor, position.horizon.upto, self._batch_rows)
+        pace = self._pace(position.table)
+        pages = self._source.pages(position.table, position.cursor, position.horizon.upto, pace.rows)
         self._send(position, pages, Tally(base), moves=True)
         position.drained = True
 
@@ -94,7 +98,7 @@ class Streams:
         self._progress.expect(table.name, self._source.count(table, low, high))
         entry = self._outcome.table(table.name, table.role)
         before = entry.sent
-        pages = self._source.pages(table, low, high, self._batch_rows)
+        pages = self._source.pages(table, low, high, self._pace(table).rows)
         try:
             self._send(position, pages, Tally(), moves=False)
         finally:
@@ -122,7 +126,7 @@ class Streams:
                 blocks = tally.add(page.values, prepared.hashes) if position.in_blocks else {}
                 if len(line) == _ON_THE_LINE:
                     self._settle(position, line.popleft())
-                receipt = senders.submit(self._central.push, batch)
+                receipt = senders.submit(self._push, batch, self._pace(table), len(page.rows))
                 line.append(
                     Sent(
                         table=table,
@@ -135,6 +139,15 @@ class Streams:
                 )
             while line:
                 self._settle(position, line.popleft())
+
+    def _pace(self, table: TablePlan) -> Pace:
+        return self._paces.setdefault(table.name, Pace(self._batch_rows))
+
+    def _push(self, batch: Batch, pace: Pace, rows: int) -> Receipt:
+        began = time.monotonic()
+        receipt = self._central.push(batch)
+        pace.took(time.monotonic() - began, rows)
+        return receipt
 
     def hashes(self, table: TablePlan, rows: RowSet) -> list[bytes]:
         """Of each row as it would be sent now; empty for one that cannot be."""

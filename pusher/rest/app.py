@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sqlalchemy.engine import Engine
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from pusher.central.store import RETENTION_DAYS, Store
+from pusher.central.store import AT_ONCE, RETENTION_DAYS, Store
 from pusher.errors import PusherError
 from pusher.rest import field, health, openapi, pages, sync, tables, writing
 from pusher.rest.compression import Compression
@@ -48,5 +50,6 @@ def make_app(
     app.state.engine = engine
     app.state.metrics = metrics
     app.state.read_public = read_public
+    app.state.large = asyncio.Semaphore(AT_ONCE)
     app.state.store = Store(engine, retention_days)
     return app

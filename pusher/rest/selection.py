@@ -15,13 +15,13 @@ from pusher.rest.formats import Columns
 from pusher.rest.naming import columns_called
 from pusher.rest.seek import Order
 from pusher.schema.aggregates import read_columns
+from pusher.schema.paging import may_be_long
 from pusher.schema.reading import Select, plain_columns, raw_table, select_raw
-from pusher.wire.tables import Kind, Table
+from pusher.wire.tables import Table
 
 _ROWS_AT_ONCE = 5000
 _WALK_ROWS = 10_000
 _LARGE_ROWS_AT_ONCE = 100  # of rows that may be long
-_LONG = 4000  # characters or bytes
 
 Parameters = Sequence[tuple[str, str]]
 
@@ -129,12 +129,9 @@ class Selection:
 
     @property
     def _rows_at_once(self) -> int:
-        return _LARGE_ROWS_AT_ONCE if any(map(self._is_long, self.names)) else _ROWS_AT_ONCE
-
-    def _is_long(self, name: str) -> bool:
-        column = self.table.column(name)
-        unlimited = column.kind in (Kind.TEXT, Kind.BYTES, Kind.JSON)
-        return unlimited and (column.length is None or column.length > _LONG) and not column.declared.startswith("ENUM")
+        return (
+            _LARGE_ROWS_AT_ONCE if any(may_be_long(self.table.column(name)) for name in self.names) else _ROWS_AT_ONCE
+        )
 
 
 def _fields(table: Table, parameters: Parameters) -> tuple[str, ...]:

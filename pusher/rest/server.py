@@ -27,6 +27,7 @@ from pusher.schema.engine import open_engine
 _URL_VARIABLE = "PUSHER_CENTRAL_DB"  # an environment, unlike a command line, is not for everybody to read
 _SETTINGS_VARIABLE = "PUSHER_CENTRAL_SETTINGS"
 _STOP_SECONDS = 10
+_CONNECTIONS = 16  # to the database that each worker keeps; twice as many at most
 _HEAD_BYTES = 16 << 10  # the address and the headers of a request
 _HEAD_SECONDS = 30
 
@@ -137,7 +138,7 @@ def app_from_environment() -> Starlette:
     """What each worker process serves."""
     settings = msgspec.json.decode(os.environ[_SETTINGS_VARIABLE], type=Settings)
     return make_app(
-        open_engine(os.environ[_URL_VARIABLE]),
+        open_engine(os.environ[_URL_VARIABLE], connections=_CONNECTIONS),
         settings.retention_days,
         read_public=settings.read_public,
         limits=Limits(requests_per_minute=settings.requests_per_minute),

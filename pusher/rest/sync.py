@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -19,6 +20,8 @@ from pusher.rest.access import may_push, token_of
 from pusher.wire.batch import CONTENT_ENCODING, CONTENT_TYPE, MAX_COMPRESSED_BYTES, Batch, decode, encode
 from pusher.wire.messages import Compare, EntityQuery, Hello, Look, Remove, Report, Resolve, Verified
 
+_T = TypeVar("_T")
+_LARGE_BYTES = 16 << 10
 _MESSAGES: dict[str, tuple[type[msgspec.Struct], Callable[[Store, Any], msgspec.Struct]]] = {
     "hello": (Hello, Store.hello),
     "resolve": (Resolve, Store.resolve),
@@ -43,31 +46,37 @@ def _endpoint(name: str) -> Callable[[Request], Awaitable[Response]]:
             may_push(token, message.site)
             return encode(answer(request.app.state.store, message))
 
-        return _response(await run_in_threadpool(work))
+        return _response(await _run(request, body, work))
 
     return endpoint
 
 
 async def _push(request: Request) -> Response:
     """As the others, but that a batch which comes before its turn waits for it without keeping a thread busy."""
-    token, store = await token_of(request), request.app.state.store
+    token = await token_of(request)
+    store: Store = request.app.state.store
     body = await read_body(request, MAX_COMPRESSED_BYTES)
 
     def receive() -> Arrived:
         batch = decode(body, Batch)
         may_push(token, batch.site)
-        arrived: Arrived = store.receive(batch)
-        return arrived
+        return store.receive(batch)
 
-    arrived = await run_in_threadpool(receive)
+    arrived = await _run(request, body, receive)
     for pause in PAUSES:
-        receipt = await run_in_threadpool(store.take, arrived)
+        receipt = await _run(request, body, partial(store.take, arrived))
         if receipt:
-            break
+            return _response(encode(receipt))
         await asyncio.sleep(pause)
-    else:
-        receipt = await run_in_threadpool(store.take_now, arrived)
-    return _response(encode(receipt))
+    return _response(encode(await _run(request, body, partial(store.take_now, arrived))))
+
+
+async def _run(request: Request, body: bytes, work: Callable[[], _T]) -> _T:
+    """In a thread. Of large messages only a few are worked on at once, so that they hold up no small ones."""
+    if len(body) < _LARGE_BYTES:
+        return await run_in_threadpool(work)
+    async with request.app.state.large:
+        return await run_in_threadpool(work)
 
 
 def _response(content: bytes) -> Response:

@@ -49,8 +49,9 @@ def parse_url(text: str) -> URL:
     return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
 
 
-def open_engine(text: str, *, create: bool = False) -> Engine:
-    """An engine on the database at URL `text`; nothing is connected yet.
+def open_engine(text: str, *, create: bool = False, connections: int = 5) -> Engine:
+    """An engine on the database at URL `text`; nothing is connected yet. It keeps up to so many `connections` open, and
+    opens twice as many if need be.
 
     An SQLite file that does not exist is only made when `create` is true: an empty database
     must never be mistaken for a site. Raises ConfigError or Unreachable.
@@ -64,7 +65,14 @@ def open_engine(text: str, *, create: bool = False) -> Engine:
         arguments |= {"charset": "utf8mb4", "init_command": _MARIADB_SESSION}
     try:
         # What another site committed while this transaction waited for a lock must be seen after it.
-        engine = sa.create_engine(url, connect_args=arguments, pool_pre_ping=True, isolation_level="READ COMMITTED")
+        engine = sa.create_engine(
+            url,
+            connect_args=arguments,
+            pool_pre_ping=True,
+            isolation_level="READ COMMITTED",
+            pool_size=connections,
+            max_overflow=connections,
+        )
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigError([f"no driver for {url.drivername}: {error}"]) from error
     if backend == "postgresql":
