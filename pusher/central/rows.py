@@ -108,7 +108,8 @@ class Target:
             from pusher.central.literals import statements  # and with it PyMySQL
 
             # PyMySQL would write the same text, but value by value.
-            head, ending = text[: marks.start(1)], text[marks.end(1) :]
+            # Without parameters, the driver does not take %% for %.
+            head, ending = text[: marks.start(1)].replace("%%", "%"), text[marks.end(1) :].replace("%%", "%")
             order = [int(place) for place in re.findall(r"\d+", marks[1])]
 
             def write(part: list[Key]) -> None:
