@@ -10,16 +10,13 @@ from pathlib import Path
 import msgspec
 
 from pusher.config import Location, Settings, load
-from pusher.daemon import chosen
 from pusher.errors import Unreachable
 from pusher.held import Quarantine
 from pusher.ledger import Checkpoint, Ledger
 from pusher.push.horizon import horizon
-from pusher.push.pusher import PushJob
 from pusher.push.source import Source, moment_of, open_source
 from pusher.schema.guess import Role
 from pusher.schema.plan import Plan, TablePlan, make_plan
-from pusher.transport.reach import reach
 from pusher.verdicts import Verdicts
 from pusher.wire.batch import pack_cursor
 from pusher.wire.tables import Schema, Table
@@ -73,6 +70,11 @@ def table_views(path: Path, name: str | None) -> list[TableView]:
 
     Raises what `PushJob.meet` raises.
     """
+    # What speaks to central, which `location_views` does without.
+    from pusher.daemon import chosen
+    from pusher.push.pusher import PushJob
+    from pusher.transport.reach import reach
+
     settings = load(path)
     location = chosen(settings, [name] if name else [])[0]
     with (

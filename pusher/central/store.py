@@ -92,6 +92,7 @@ class Store:
         self._reflected = 0.0
         self._reflecting = threading.Lock()
         self._resolving: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._storing: set[tuple[str, str, int]] = set()
         self._ahead = threading.BoundedSemaphore(AT_ONCE // 2)
 
     def schema(self, *, fresh: bool = False) -> Schema:
@@ -197,17 +198,29 @@ class Store:
         known = self.transaction(lambda connection: known_sequence(connection, arrived), self._reading)
         if arrived.batch.sequence != known + 2:  # the sender has two batches on the line, not more
             return self.take_now(arrived)
-        if not (goes_ahead(self._dialect, arrived) and self._ahead.acquire(blocking=False)):
+        if not goes_ahead(self._dialect, arrived):
+            return None
+        # If the one before is not in work here, it may be waiting for its turn to be: not all may wait for others.
+        stranger = _place(arrived, -1) not in self._storing
+        if stranger and not self._ahead.acquire(blocking=False):
             return None
         try:
-            return self.transaction(lambda connection: apply_ahead(self._target(connection, arrived.table), arrived))
+            return self._store(arrived, apply_ahead)
         except OutOfTurn:
             return None
         finally:
-            self._ahead.release()
+            if stranger:
+                self._ahead.release()
 
     def take_now(self, arrived: Arrived) -> Receipt:
-        return self.transaction(lambda connection: apply(self._target(connection, arrived.table), arrived))
+        return self._store(arrived, apply)
+
+    def _store(self, arrived: Arrived, apply: Callable[[Target, Arrived], Receipt]) -> Receipt:
+        self._storing.add(_place(arrived))
+        try:
+            return self.transaction(lambda connection: apply(self._target(connection, arrived.table), arrived))
+        finally:
+            self._storing.discard(_place(arrived))
 
     def entities(self, query: EntityQuery) -> EntityRows:
         _check_protocol(query.protocol)
@@ -331,6 +344,11 @@ class Store:
             if self._dialect == "postgresql":
                 connection.exec_driver_sql("SET CONSTRAINTS ALL IMMEDIATE")  # a bad row shows itself, not the commit
             return run(connection)
+
+
+def _place(arrived: Arrived, later: int = 0) -> tuple[str, str, int]:
+    """Of a batch, or of one that many batches `later`, in the sequence of its stream."""
+    return arrived.batch.site, arrived.table.name, arrived.batch.sequence + later
 
 
 def _check_protocol(protocol: int) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from pusher.cli.context import Json, of, print_json, print_table, say
+from pusher.cli.context import Context, Group, as_json, print_json, print_table, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,25 +16,28 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("table", "configured", "state", "waiting", "columns")
 
-Tables = Annotated[list[str] | None, typer.Argument(help="Else all that are to be captured.", metavar="[TABLE…]")]
-Present = Annotated[list[str] | None, typer.Argument(help="Else all that are captured.", metavar="[TABLE…]")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+_tables = click.argument("tables", metavar="[TABLE]...", nargs=-1)
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-def add_to(app: typer.Typer) -> None:
-    capture = typer.Typer(help="Triggers that note each change of the site's tables.", no_args_is_help=True)
-    capture.command()(show)
-    capture.command()(install)
-    capture.command()(remove)
-    app.add_typer(capture, name="capture")
+@click.group(cls=Group)
+def capture() -> None:
+    """Triggers that note each change of the site's tables."""
 
 
-def show(context: typer.Context, tables: Tables = None, json: Json = False) -> None:
-    """Show of which tables changes are captured, what waits, and the SQL that `install` runs. Ends 1 if one is not."""
+@capture.command()
+@_tables
+@as_json
+@click.pass_obj
+def show(context: Context, tables: tuple[str, ...], json: bool) -> None:
+    """Show of which tables changes are captured, what waits, and the SQL that `install` runs. Ends 1 if one is not.
+
+    TABLE: else all that are to be captured.
+    """
     from pusher.capturing import open_captures
 
-    with open_captures(of(context).config_path()) as captures:
-        views = captures.views(tables or [])
+    with open_captures(context.config_path()) as captures:
+        views = captures.views(tables)
     if json:
         print_json(views)
     else:
@@ -43,15 +46,23 @@ def show(context: typer.Context, tables: Tables = None, json: Json = False) -> N
             if view.note:
                 say(f"{view.table}: {view.note}")
             _show_sql(view.table, view.sql)
-    raise typer.Exit(int(any(view.at_fault for view in views)))
+    sys.exit(int(any(view.at_fault for view in views)))
 
 
-def install(context: typer.Context, tables: Tables = None, yes: Yes = False, json: Json = False) -> None:
-    """Make the outbox and the triggers of these tables; again after their columns or keys changed."""
+@capture.command()
+@_tables
+@_yes
+@as_json
+@click.pass_obj
+def install(context: Context, tables: tuple[str, ...], yes: bool, json: bool) -> None:
+    """Make the outbox and the triggers of these tables; again after their columns or keys changed.
+
+    TABLE: else all that are to be captured.
+    """
     from pusher.capturing import open_captures
 
-    with open_captures(of(context).config_path()) as captures:
-        steps = captures.to_install(tables or [])
+    with open_captures(context.config_path()) as captures:
+        steps = captures.to_install(tables)
         if not json:
             for step in steps:
                 _show_sql(step.table, step.statements)
@@ -62,21 +73,24 @@ def install(context: typer.Context, tables: Tables = None, yes: Yes = False, jso
         print_json(views)
     else:
         _show_views(views)
-    raise typer.Exit(int(any(view.at_fault for view in views)))
+    sys.exit(int(any(view.at_fault for view in views)))
 
 
-def remove(
-    context: typer.Context,
-    tables: Present = None,
-    yes: Yes = False,
-    force: Annotated[bool, typer.Option("--force", help="Also where changes wait, which are then lost.")] = False,
-    json: Json = False,
-) -> None:
-    """Drop triggers and outboxes of these tables. Refuses while changes wait in one."""
+@capture.command()
+@_tables
+@_yes
+@click.option("--force", is_flag=True, help="Also where changes wait, which are then lost.")
+@as_json
+@click.pass_obj
+def remove(context: Context, tables: tuple[str, ...], yes: bool, force: bool, json: bool) -> None:
+    """Drop triggers and outboxes of these tables. Refuses while changes wait in one.
+
+    TABLE: else all that are captured.
+    """
     from pusher.capturing import open_captures
 
-    with open_captures(of(context).config_path()) as captures:
-        steps = captures.to_remove(tables or [], force=force)
+    with open_captures(context.config_path()) as captures:
+        steps = captures.to_remove(tables, force=force)
         if not json:
             for step in steps:
                 _show_sql(step.table, step.statements)
@@ -97,7 +111,7 @@ def _ask(steps: Sequence[Step], yes: bool, question: str, why: str) -> None:
     if not sys.stdin.isatty():
         names = ", ".join(step.table for step in steps)
         raise UsageError(f"{names}: {why}; add --yes to do so")
-    typer.confirm(question, abort=True, err=True)
+    click.confirm(question, abort=True, err=True)
 
 
 def _show_views(views: Sequence[CaptureView]) -> None:

@@ -2,52 +2,64 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from pusher.cli.context import Json, of, print_json, print_table, say
+from pusher.cli.context import Context, Group, as_json, print_json, print_table, say
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
 _DEFAULT_DB = "sqlite:///central.db"
-Db = Annotated[str, typer.Option("--db", help="Central's database: a URL, env:NAME or file:PATH.", metavar="URL")]
+_DB_HELP = "Central's database: a URL, env:NAME or file:PATH."
+_central_db = click.option("--db", metavar="URL", default=_DEFAULT_DB, help=_DB_HELP)
+_any_db = click.option("--db", metavar="URL", required=True, help=_DB_HELP)
+_only_option = click.option(
+    "--only", metavar="NAME", help="bookkeeping: just pusher's own tables, in a database of another program."
+)
 
 
-def add_to(app: typer.Typer) -> None:
-    app.command()(serve)
-    token = typer.Typer(help="Central's keys, one for each site.", no_args_is_help=True)
-    token.command("new")(token_new)
-    token.command("list")(token_list)
-    token.command("revoke")(token_revoke)
-    app.add_typer(token, name="token")
-    db = typer.Typer(help="The tables of a database.", no_args_is_help=True)
-    db.command("upgrade")(db_upgrade)
-    db.command("current")(db_current)
-    db.command("check")(db_check)
-    app.add_typer(db, name="db")
-
-
+@click.command()
+@_central_db
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=6543, help="Port to listen on; 0 takes a free one.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, help="Processes that serve.")
+@click.option(
+    "--retention-days",
+    type=click.IntRange(1, 100_000),
+    default=400,
+    help="Days that each batch is remembered; longer than any outage.",
+)
+@click.option("--read", default="token", help="Who may read: public (anybody) or token.")
+@click.option(
+    "--requests-per-minute",
+    type=click.IntRange(1),
+    default=600,
+    help="Of one token, or of one address without a token; each worker counts.",
+)
+@click.option("--tls-cert", metavar="FILE", help="Certificate chain, to speak TLS.")
+@click.option("--tls-key", metavar="FILE", help="Its key, without a password.")
+@click.option(
+    "--trusted-proxy",
+    metavar="ADDRESS",
+    multiple=True,
+    help="A proxy whose X-Forwarded-For and -Proto count; may be repeated.",
+)
+@click.pass_obj
 def serve(
-    context: typer.Context,
-    db: Db = _DEFAULT_DB,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 6543,
-    workers: Annotated[int, typer.Option(help="Processes that serve.", min=1, max=64)] = 1,
-    retention_days: Annotated[
-        int, typer.Option(help="Days that each batch is remembered; longer than any outage.", min=1, max=100_000)
-    ] = 400,
-    read: Annotated[str, typer.Option(help="Who may read: public (anybody) or token.")] = "token",
-    requests_per_minute: Annotated[
-        int, typer.Option(help="Of one token, or of one address without a token; each worker counts.", min=1)
-    ] = 600,
-    tls_cert: Annotated[str | None, typer.Option(help="Certificate chain, to speak TLS.", metavar="FILE")] = None,
-    tls_key: Annotated[str | None, typer.Option(help="Its key, without a password.", metavar="FILE")] = None,
-    trusted_proxy: Annotated[
-        list[str] | None,
-        typer.Option(help="A proxy whose X-Forwarded-For and -Proto count; may be repeated.", metavar="ADDRESS"),
-    ] = None,
+    context: Context,
+    db: str,
+    host: str,
+    port: int,
+    workers: int,
+    retention_days: int,
+    read: str,
+    requests_per_minute: int,
+    tls_cert: str | None,
+    tls_key: str | None,
+    trusted_proxy: tuple[str, ...],
 ) -> None:
     """Run the central service. The default database is made on first start; any other needs `pusher db upgrade`."""
     from pusher import log
@@ -63,17 +75,22 @@ def serve(
     settings = Settings(
         retention_days=retention_days, read_public=read == "public", requests_per_minute=requests_per_minute
     )
-    log.configure(verbose=of(context).verbose)
+    log.configure(verbose=context.verbose)
     make = db == _DEFAULT_DB
-    run(_url(db), host, port, workers, make=make, settings=settings, tls=tls, trusted_proxies=trusted_proxy)
+    run(_url(db), host, port, workers, make=make, settings=settings, tls=tls, trusted_proxies=list(trusted_proxy))
 
 
-def token_new(
-    site: Annotated[str, typer.Argument(help="The site that may use it.")],
-    db: Db = _DEFAULT_DB,
-    scope: Annotated[str, typer.Option(help="push or read.")] = "push",
-    json: Json = False,
-) -> None:
+@click.group(cls=Group)
+def token() -> None:
+    """Central's keys, one for each site."""
+
+
+@token.command("new")
+@click.argument("site")
+@_central_db
+@click.option("--scope", default="push", help="push or read.")
+@as_json
+def token_new(site: str, db: str, scope: str, json: bool) -> None:
     """Make a key for a site and print it. It is shown only now: central keeps no more than its hash."""
     from pusher.central.tokens import SCOPES, new_token
     from pusher.config_keys import SITE_NAME
@@ -90,7 +107,10 @@ def token_new(
         say(key)
 
 
-def token_list(db: Db = _DEFAULT_DB, json: Json = False) -> None:
+@token.command("list")
+@_central_db
+@as_json
+def token_list(db: str, json: bool) -> None:
     """List the keys: whose, for what, last used when."""
     from pusher.central.tokens import list_tokens
 
@@ -104,22 +124,29 @@ def token_list(db: Db = _DEFAULT_DB, json: Json = False) -> None:
     print_table("", ("id", "site", "scope", "created", "last used", "revoked"), rows)
 
 
-def token_revoke(
-    token_id: Annotated[int, typer.Argument(help="Its id, as `pusher token list` shows it.")], db: Db = _DEFAULT_DB
-) -> None:
-    """Revoke a key; it fails at once."""
+@token.command("revoke")
+@click.argument("token_id", metavar="ID", type=int)
+@_central_db
+def token_revoke(token_id: int, db: str) -> None:
+    """Revoke a key; it fails at once.
+
+    ID: its number, as `pusher token list` shows it.
+    """
     from pusher.central.tokens import revoke_token
 
     revoke_token(_ready(db), token_id)
     say(f"token {token_id} is revoked")
 
 
-OnlyBookkeeping = Annotated[
-    str | None, typer.Option("--only", help="bookkeeping: just pusher's own tables, in a database of another program.")
-]
+@click.group(cls=Group)
+def db() -> None:
+    """The tables of a database."""
 
 
-def db_upgrade(db: Db, only: OnlyBookkeeping = None) -> None:
+@db.command("upgrade")
+@_any_db
+@_only_option
+def db_upgrade(db: str, only: str | None) -> None:
     """Make the tables, or bring them up to date. Does no harm when they are."""
     from pusher.central.migrate import current, upgrade
     from pusher.schema.engine import open_engine
@@ -129,7 +156,10 @@ def db_upgrade(db: Db, only: OnlyBookkeeping = None) -> None:
     say(", ".join(f"{branch} is at {revision}" for branch, revision in current(engine).items() if revision))
 
 
-def db_current(db: Db, json: Json = False) -> None:
+@db.command("current")
+@_any_db
+@as_json
+def db_current(db: str, json: bool) -> None:
     """Show the revisions a database is at."""
     from pusher.central.migrate import current
     from pusher.schema.engine import open_engine
@@ -142,7 +172,11 @@ def db_current(db: Db, json: Json = False) -> None:
         say(f"{branch}: {revision or 'none'}")
 
 
-def db_check(db: Db, only: OnlyBookkeeping = None, json: Json = False) -> None:
+@db.command("check")
+@_any_db
+@_only_option
+@as_json
+def db_check(db: str, only: str | None, json: bool) -> None:
     """Compare the tables with what this version expects. Ends 1 if they differ."""
     from pusher.central.migrate import check
     from pusher.schema.engine import open_engine
@@ -153,7 +187,7 @@ def db_check(db: Db, only: OnlyBookkeeping = None, json: Json = False) -> None:
     else:
         for sentence in found or ["the tables are as they should be"]:
             say(sentence)
-    raise typer.Exit(1 if found else 0)
+    sys.exit(1 if found else 0)
 
 
 def _only(text: str | None) -> bool:

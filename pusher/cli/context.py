@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from shutil import get_terminal_size
 
-import typer
+import click
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+from pusher.cli.table import table_lines
+
+_WIDTH = 160
+
+as_json = click.option("--json", is_flag=True, help="Print JSON for programs.")
+
+
+class Group(click.Group):
+    """Lists its commands in the order in which they were added."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,44 +38,19 @@ class Context:
         return find_config(self.config_option, os.environ)
 
 
-def of(context: typer.Context) -> Context:
-    found = context.obj
-    assert isinstance(found, Context)
-    return found
-
-
 def print_json(document: object) -> None:
     import msgspec
 
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
 
 
-def print_table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """A table as wide as the terminal; numbers to the right. Without a terminal it is as wide as it needs."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    listed = [list(row) for row in rows]
-    for place, name in enumerate(columns):
-        numeric = bool(listed) and all(isinstance(row[place], int | float | None) for row in listed)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in listed:
-        table.add_row(*(_cell(value) for value in row))
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    console.print(table)
-
-
-def _cell(value: Any) -> str:
-    from rich.markup import escape
-
-    if value is None:
-        return ""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
-    return escape(f"{value:.2f}" if isinstance(value, float) else str(value))
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table as wide as the terminal. Without a terminal it is as wide as it needs, up to a limit."""
+    width = get_terminal_size().columns if sys.stdout.isatty() else _WIDTH
+    rule = "─" if "utf" in (sys.stdout.encoding or "").lower() else "-"
+    head, *body = table_lines(columns, rows, width, rule)
+    say("\n".join((title, click.style(head, bold=True), *body, "")))
 
 
 def say(text: str) -> None:
-    typer.echo(text)
+    click.echo(text)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from pusher.cli.context import print_table, say
 
@@ -12,14 +13,10 @@ if TYPE_CHECKING:
     from pusher.demo import Demo
 
 
-def add_to(app: typer.Typer) -> None:
-    app.command()(demo)
-
-
-def demo(
-    readings: Annotated[int, typer.Option(help="Readings to generate.", min=1)] = 100_000,
-    serve: Annotated[bool, typer.Option("--serve", help="Leave central running to look at.")] = False,
-) -> None:
+@click.command()
+@click.option("--readings", type=click.IntRange(1), default=100_000, help="Readings to generate.")
+@click.option("--serve", is_flag=True, help="Leave central running to look at.")
+def demo(readings: int, serve: bool) -> None:
     """Fill a site, push it to a central, compare both. Ends 0 only if they are equal, to the last bit."""
     from pusher.demo import Demo
 
@@ -27,7 +24,7 @@ def demo(
         equal = play(stage, readings)
         if serve and equal:
             stage.wait()
-    raise typer.Exit(0 if equal else 1)
+    sys.exit(0 if equal else 1)
 
 
 def play(stage: Demo, readings: int) -> bool:

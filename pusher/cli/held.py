@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from pusher.cli.context import Json, of, print_json, print_table, say
+from pusher.cli.context import Context, Group, as_json, print_json, print_table, say
 from pusher.cli.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -18,55 +18,54 @@ if TYPE_CHECKING:
 _ON_A_SCREEN = 100
 _COLUMNS = ("number", "location", "table", "key", "kind", "reason", "since", "last tried")
 
-Numbers = Annotated[list[int], typer.Argument(help="Numbers that `held list` shows.", metavar="ID…")]
-OfTable = Annotated[str | None, typer.Option("--table", help="Only rows of this table.", metavar="T")]
+_of_table = click.option("--table", metavar="T", help="Only rows of this table.")
 
 
-def add_to(app: typer.Typer) -> None:
-    held = typer.Typer(help="What central did not take: see it, try it again, give it up.", no_args_is_help=True)
-    held.command("list")(held_list)
-    held.command()(show)
-    held.command()(retry)
-    held.command()(release)
-    app.add_typer(held, name="held")
+@click.group(cls=Group)
+def held() -> None:
+    """What central did not take: see it, try it again, give it up."""
 
 
-def held_list(
-    context: typer.Context,
-    locations: Annotated[list[str] | None, typer.Argument(help="Else all locations.")] = None,
-    table: OfTable = None,
-    kind: Annotated[str | None, typer.Option(help="refused, conflict, parent or lacking.")] = None,
-    json: Json = False,
-) -> None:
-    """List what is held, and why. Ends 1 if something is."""
+@held.command("list")
+@click.argument("locations", metavar="[LOCATION]...", nargs=-1)
+@_of_table
+@click.option("--kind", metavar="KIND", help="refused, conflict, parent or lacking.")
+@as_json
+@click.pass_obj
+def held_list(context: Context, locations: tuple[str, ...], table: str | None, kind: str | None, json: bool) -> None:
+    """List what is held, and why. Ends 1 if something is.
+
+    LOCATION: else all.
+    """
     from pusher.errors import UsageError
     from pusher.held import Kind, Selection
     from pusher.held_views import held_views
 
     if kind and kind not in list(Kind):
         raise UsageError(f"there is no kind {kind}; use {', '.join(Kind)}")
-    selection = Selection(
-        locations=tuple(locations) if locations else None, table=table, kind=Kind(kind) if kind else None
-    )
-    count, views = held_views(of(context).config_path(), selection, -1 if json else _ON_A_SCREEN)
+    selection = Selection(locations=locations or None, table=table, kind=Kind(kind) if kind else None)
+    count, views = held_views(context.config_path(), selection, -1 if json else _ON_A_SCREEN)
     if json:
         print_json(views)
     elif not count:
         say("nothing is held")
     else:
         _show_rows(views, count)
-    raise typer.Exit(int(count > 0))
+    sys.exit(int(count > 0))
 
 
-def show(
-    context: typer.Context,
-    number: Annotated[int, typer.Argument(help="A number that `held list` shows.", metavar="ID")],
-    json: Json = False,
-) -> None:
-    """Show one held row: what it holds at the site now, why it is held, and what to do."""
+@held.command()
+@click.argument("number", metavar="ID", type=int)
+@as_json
+@click.pass_obj
+def show(context: Context, number: int, json: bool) -> None:
+    """Show one held row: what it holds at the site now, why it is held, and what to do.
+
+    ID: a number that `held list` shows.
+    """
     from pusher.held_views import held_detail
 
-    detail = held_detail(of(context).config_path(), number)
+    detail = held_detail(context.config_path(), number)
     if json:
         print_json(detail)
         return
@@ -82,48 +81,52 @@ def show(
     say(f"{detail.what_to_do}. Then: pusher held retry {row.id}")
 
 
-def retry(
-    context: typer.Context,
-    numbers: Annotated[list[int] | None, typer.Argument(help="Else all that is held.", metavar="[ID…]")] = None,
-    location: Annotated[str | None, typer.Option(help="Only rows of this location.", metavar="NAME")] = None,
-    table: OfTable = None,
-    json: Json = False,
-) -> None:
-    """Try held rows again now, in one cycle of their locations. Ends 0 if all of them arrived."""
+@held.command()
+@click.argument("numbers", metavar="[ID]...", nargs=-1, type=int)
+@click.option("--location", metavar="NAME", help="Only rows of this location.")
+@_of_table
+@as_json
+@click.pass_obj
+def retry(context: Context, numbers: tuple[int, ...], location: str | None, table: str | None, json: bool) -> None:
+    """Try held rows again now, in one cycle of their locations. Ends 0 if all of them arrived.
+
+    ID: numbers that `held list` shows; else all that is held.
+    """
     from pusher.held import Selection
     from pusher.held_views import retry as retry_held
 
-    selection = Selection(
-        ids=tuple(numbers) if numbers else None, locations=(location,) if location else None, table=table
-    )
+    selection = Selection(ids=numbers or None, locations=(location,) if location else None, table=table)
     with progress_bars() as progress:
-        retried = retry_held(of(context).config_path(), selection, progress)
+        retried = retry_held(context.config_path(), selection, progress)
     if json:
         print_json(retried)
     else:
         _show_retried(retried)
-    raise typer.Exit(retried.exit_code)
+    sys.exit(retried.exit_code)
 
 
-def release(
-    context: typer.Context,
-    numbers: Numbers,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-) -> None:
-    """Give held rows up: they are held and tried no longer, which the log records."""
+@held.command()
+@click.argument("numbers", metavar="ID...", nargs=-1, type=int, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def release(context: Context, numbers: tuple[int, ...], yes: bool) -> None:
+    """Give held rows up: they are held and tried no longer, which the log records.
+
+    ID: numbers that `held list` shows.
+    """
     from pusher import log
     from pusher.errors import UsageError
     from pusher.held_views import release as give_up
     from pusher.held_views import to_release
 
-    path = of(context).config_path()
+    path = context.config_path()
     views = to_release(path, numbers)
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("what these rows are held for is given up; add --yes to do so")
         _show_rows(views[:_ON_A_SCREEN], len(views))
-        typer.confirm("What has not arrived of these rows will not be tried again. Give them up?", abort=True)
-    log.configure(verbose=of(context).verbose)
+        click.confirm("What has not arrived of these rows will not be tried again. Give them up?", abort=True)
+    log.configure(verbose=context.verbose)
     say(f"{give_up(path, [view.id for view in views]):,} rows given up")
 
 
@@ -150,7 +153,7 @@ def _show_retried(retried: Retried) -> None:
         say("nothing is held")
         return
     for location, error in retried.errors.items():
-        typer.echo(f"{location}: {error}", err=True)
+        click.echo(f"{location}: {error}", err=True)
     gone = f", {retried.gone:,} are no longer at the site" if retried.gone else ""
     say(f"{retried.arrived:,} of {retried.asked:,} held rows arrived{gone}, {len(retried.held):,} are held still")
     if retried.held:

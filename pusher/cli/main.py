@@ -2,63 +2,65 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
-from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 import pusher
 from pusher import log
 from pusher.cli import capture, central, demo, held, service, site, verify
-from pusher.cli.context import Context
+from pusher.cli.context import Context, Group
 from pusher.errors import PusherError
 
-app = typer.Typer(
-    help="Pushes a collection site's database to a central one, exactly once, and lets anybody check that it did.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,  # whose help takes three times as long to come
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-site.add_to(app)
-verify.add_to(app)
-held.add_to(app)
-capture.add_to(app)
-service.add_to(app)
-central.add_to(app)
-demo.add_to(app)
+_INTERRUPTED = 130
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000  # to look for garbage while modules load finds none and takes its time
 
 
-def _show_version(wanted: bool) -> None:
+class _Pusher(Group):
+    """Ends as a shell expects where Ctrl-C ends it."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            sys.exit(_INTERRUPTED)
+
+
+def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if wanted:
-        typer.echo(f"pusher {pusher.__version__}")
-        raise typer.Exit
+        click.echo(f"pusher {pusher.__version__}")
+        context.exit()
 
 
-@app.callback()
-def _globals(
-    context: typer.Context,
-    config: Annotated[
-        str | None,
-        typer.Option(help="Else $PUSHER_CONFIG, ./synchronise.conf, /etc/pusher/synchronise.conf.", metavar="FILE"),
-    ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step to standard error.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
-    ] = False,
-) -> None:
+@click.group(cls=_Pusher, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--config", metavar="FILE", help="Else $PUSHER_CONFIG, ./synchronise.conf, /etc/pusher/synchronise.conf.")
+@click.option("--verbose", "-v", is_flag=True, help="Log every step to standard error.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+)
+@click.pass_context
+def app(context: click.Context, config: str | None, verbose: bool) -> None:
+    """Pushes a collection site's database to a central one, exactly once, and lets anybody check that it did."""
     if verbose:
         log.configure(verbose=True)
     context.obj = Context(config_option=config, verbose=verbose)
 
 
+for _command in (
+    *(site.init, site.check, site.plan, site.run, site.status),
+    *(verify.verify, held.held, capture.capture, service.service),
+    *(central.serve, central.token, central.db, demo.demo),
+):
+    app.add_command(_command)
+
+
 def main() -> None:
     """The entry point: one clear line for every error, and its exit code."""
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     try:
-        app(standalone_mode=True)
+        app(prog_name="pusher")
     except PusherError as error:
         for line in str(error).splitlines():
             print(f"pusher: {line}", file=sys.stderr)
@@ -74,5 +76,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.argv[0] = str(Path(sys.argv[0]).parent / "pusher")
     main()

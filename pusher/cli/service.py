@@ -3,47 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from pusher.cli.context import of, say
+from pusher.cli.context import Context, Group, say
 
 if TYPE_CHECKING:
     from pusher.config import Settings
 
-User = Annotated[str, typer.Option(help="Account that it runs as.", metavar="NAME")]
-Cron = Annotated[bool, typer.Option("--cron", help="A line for cron, where there is no systemd.")]
+_user = click.option("--user", metavar="NAME", default="pusher", help="Account that it runs as.")
+_cron = click.option("--cron", is_flag=True, help="A line for cron, where there is no systemd.")
 
 
-def add_to(app: typer.Typer) -> None:
-    service = typer.Typer(help="Have the host start pusher.", no_args_is_help=True)
-    service.command()(show)
-    service.command()(install)
-    app.add_typer(service, name="service")
+@click.group(cls=Group)
+def service() -> None:
+    """Have the host start pusher."""
 
 
-def show(context: typer.Context, user: User = "pusher", cron: Cron = False) -> None:
+@service.command()
+@_user
+@_cron
+@click.pass_obj
+def show(context: Context, user: str, cron: bool) -> None:
     """Print the systemd unit for this configuration, or the line for cron."""
     from pusher.config import load
 
-    typer.echo(_text(load(of(context).config_path()), user, cron), nl=False)
+    click.echo(_text(load(context.config_path()), user, cron), nl=False)
 
 
-def install(
-    context: typer.Context,
-    user: User = "pusher",
-    cron: Cron = False,
-    output: Annotated[
-        Path | None, typer.Option(help="Else /etc/systemd/system/pusher.service or /etc/cron.d/pusher.", metavar="FILE")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a file that says something else.")] = False,
-) -> None:
+@service.command()
+@_user
+@_cron
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Else /etc/systemd/system/pusher.service or /etc/cron.d/pusher.",
+)
+@click.option("--force", is_flag=True, help="Replace a file that says something else.")
+@click.pass_obj
+def install(context: Context, user: str, cron: bool, output: Path | None, force: bool) -> None:
     """Write the systemd unit, or the line for cron, and say what to do next."""
     from pusher.config import load
     from pusher.service import CRON_FILE, UNIT_FILE, next_steps, write
 
-    settings = load(of(context).config_path())
+    settings = load(context.config_path())
     file = output or (CRON_FILE if cron else UNIT_FILE)
     written = write(file, _text(settings, user, cron), force=force)
     say(f"wrote {file}; next:" if written else f"{file} is as it should be; next, if not done yet:")

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from pusher.cli.context import Json, of, print_json, print_table, say
+from pusher.cli.context import Context, as_json, print_json, print_table, say
 from pusher.cli.progress import progress_bars
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pusher.job import Outcome
     from pusher.views import TableStatus
 
-Locations = Annotated[list[str] | None, typer.Argument(help="Locations of the configuration; else all switched on.")]
+_locations = click.argument("locations", metavar="[LOCATION]...", nargs=-1)
 
 
-def add_to(app: typer.Typer) -> None:
-    for command in (init, check, plan, run, status):
-        app.command()(command)
+@click.command()
+@click.argument("file", metavar="[FILE]", type=click.Path(path_type=Path), default="synchronise.conf")
+@click.option("--site", help="The site's name; else the host's.")
+def init(file: Path, site: str | None) -> None:
+    """Write a commented configuration to start from. Never overwrites a file.
 
-
-def init(
-    file: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("synchronise.conf"),
-    site: Annotated[str | None, typer.Option(help="The site's name; else the host's.")] = None,
-) -> None:
-    """Write a commented configuration to start from. Never overwrites a file."""
+    FILE: else synchronise.conf.
+    """
     from pusher.config import example
     from pusher.errors import UsageError
 
@@ -43,36 +44,42 @@ def init(
     say(f"wrote {file}; edit it, then: pusher --config {file} check")
 
 
-def check(
-    context: typer.Context,
-    locations: Locations = None,
-    accept_host_key: Annotated[
-        bool, typer.Option("--accept-host-key", help="Trust an SSH host that is not known yet; never one that changed.")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Look whether everything is as it must be: configuration, database, way to central, token, tables, clocks."""
+@click.command()
+@_locations
+@click.option(
+    "--accept-host-key", is_flag=True, help="Trust an SSH host that is not known yet; never one that changed."
+)
+@as_json
+@click.pass_obj
+def check(context: Context, locations: tuple[str, ...], accept_host_key: bool, json: bool) -> None:
+    """Look whether everything is as it must be: configuration, database, way to central, token, tables, clocks.
+
+    LOCATION: else all switched on.
+    """
     from pusher.checks import run_checks
 
-    findings = list(run_checks(of(context).config_path(), locations or [], accept_host_keys=accept_host_key))
+    findings = list(run_checks(context.config_path(), locations, accept_host_keys=accept_host_key))
     if json:
         print_json(findings)
     else:
         for finding in findings:
             mark = "ok  " if finding.exit_code == 0 else "FAIL"
             say(f"{mark} {finding.what}: {finding.detail}")
-    raise typer.Exit(max(finding.exit_code for finding in findings))
+    sys.exit(max(finding.exit_code for finding in findings))
 
 
-def plan(
-    context: typer.Context,
-    location: Annotated[str | None, typer.Argument(help="Else the first one switched on.")] = None,
-    json: Json = False,
-) -> None:
-    """Show what each table is to pusher, and why: role, key, cursor, parents, columns that only one side has."""
+@click.command()
+@click.argument("location", metavar="[LOCATION]", required=False)
+@as_json
+@click.pass_obj
+def plan(context: Context, location: str | None, json: bool) -> None:
+    """Show what each table is to pusher, and why: role, key, cursor, parents, columns that only one side has.
+
+    LOCATION: else the first one switched on.
+    """
     from pusher.views import table_views
 
-    views = table_views(of(context).config_path(), location)
+    views = table_views(context.config_path(), location)
     if json:
         print_json(views)
     else:
@@ -98,48 +105,50 @@ def plan(
         for view in views:
             for reason in view.why:
                 say(f"{view.table}: {reason}")
-    raise typer.Exit(1 if any(view.stopped for view in views) else 0)
+    sys.exit(1 if any(view.stopped for view in views) else 0)
 
 
-def run(
-    context: typer.Context,
-    locations: Locations = None,
-    once: Annotated[bool, typer.Option("--once", help="One cycle, then end.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent; send nothing.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="With --once: go on where a side is suddenly empty.")] = False,
-    json: Json = False,
-) -> None:
-    """Push: a cycle now and one every `synctime` minutes, or one with --once. Ends 0 if all arrived."""
+@click.command()
+@_locations
+@click.option("--once", is_flag=True, help="One cycle, then end.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
+@click.option("--force", is_flag=True, help="With --once: go on where a side is suddenly empty.")
+@as_json
+@click.pass_obj
+def run(context: Context, locations: tuple[str, ...], once: bool, dry_run: bool, force: bool, json: bool) -> None:
+    """Push: a cycle now and one every `synctime` minutes, or one with --once. Ends 0 if all arrived.
+
+    LOCATION: else all switched on.
+    """
     from pusher import log
     from pusher.config import load
     from pusher.daemon import chosen, only_instance, run_forever, run_once
     from pusher.errors import UsageError
 
-    path = of(context).config_path()
-    names = locations or []
+    path = context.config_path()
     if force and not once:
         raise UsageError("--force is for one cycle; add --once")
     if dry_run:
-        _show_pending(path, names, json)
+        _show_pending(path, locations, json)
         return
     settings = load(path)
-    chosen(settings, names)  # a daemon that has nothing to do should say so now, not in its log
+    chosen(settings, locations)  # a daemon that has nothing to do should say so now, not in its log
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of `held retry`, before the run listens for it
     with only_instance(settings.general.state), progress_bars() as progress:
         if not once:
-            log.configure(verbose=of(context).verbose)
-            run_forever(path, names, progress, lambda outcomes: print_json(outcomes) if json else None)
+            log.configure(verbose=context.verbose)
+            run_forever(path, locations, progress, lambda outcomes: print_json(outcomes) if json else None)
             return
-        outcomes = run_once(path, names, progress, force=force)
+        outcomes = run_once(path, locations, progress, force=force)
     if json:
         print_json(outcomes)
     else:
         for outcome in outcomes:
             show_outcome(outcome)
-    raise typer.Exit(max(outcome.exit_code for outcome in outcomes))
+    sys.exit(max(outcome.exit_code for outcome in outcomes))
 
 
-def _show_pending(path: Path, names: list[str], json: bool) -> None:
+def _show_pending(path: Path, names: Sequence[str], json: bool) -> None:
     from pusher.config import load
     from pusher.daemon import chosen
     from pusher.views import table_views
@@ -165,7 +174,7 @@ def show_outcome(outcome: Outcome) -> None:
     for note in outcome.notes + [f"{entry.table}: {note}" for entry in outcome.tables for note in entry.notes]:
         say(f"{outcome.location}: {note}")
     if outcome.error:
-        typer.echo(f"{outcome.location}: {outcome.error}", err=True)
+        click.echo(f"{outcome.location}: {outcome.error}", err=True)
     seconds = max(outcome.seconds, 1e-9)
     say(
         f"{outcome.location}: {outcome.sent:,} rows sent, {outcome.held:,} held, {outcome.bytes_sent:,} bytes, "
@@ -173,11 +182,14 @@ def show_outcome(outcome: Outcome) -> None:
     )
 
 
-def status(context: typer.Context, json: Json = False) -> None:
+@click.command()
+@as_json
+@click.pass_obj
+def status(context: Context, json: bool) -> None:
     """Show how far each location and table is, without asking central: checkpoint, pending, lag, held."""
     from pusher.views import location_views
 
-    views = location_views(of(context).config_path())
+    views = location_views(context.config_path())
     if json:
         print_json(views)
         return

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from pusher.cli.context import Json, of, print_json, print_table, say
+from pusher.cli.context import Context, as_json, print_json, print_table, say
 from pusher.cli.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -21,40 +22,45 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def add_to(app: typer.Typer) -> None:
-    app.command()(verify)
-
-
+@click.command()
+@click.argument("locations", metavar="[LOCATION]...", nargs=-1)
+@click.option("--table", "tables", metavar="T", multiple=True, help="Only this one; may be repeated.")
+@click.option("--since", metavar="T", help="Only rows of streams from then on.")
+@click.option("--until", metavar="T", help="Only rows of streams before then.")
+@click.option("--deep", is_flag=True, help="Read every row, not only what both sides noted of it.")
+@click.option("--repair", is_flag=True, help="Send what central lacks or has otherwise, and compare again.")
+@click.option("--force", is_flag=True, help="Repair although a side is suddenly empty, or much is to be deleted.")
+@as_json
+@click.pass_obj
 def verify(
-    context: typer.Context,
-    locations: Annotated[list[str] | None, typer.Argument(help="Else all switched on.")] = None,
-    table: Annotated[list[str] | None, typer.Option("--table", help="Only this one; may be repeated.")] = None,
-    since: Annotated[str | None, typer.Option(help="Only rows of streams from then on.", metavar="T")] = None,
-    until: Annotated[str | None, typer.Option(help="Only rows of streams before then.", metavar="T")] = None,
-    deep: Annotated[bool, typer.Option("--deep", help="Read every row, not only what both sides noted of it.")] = False,
-    repair: Annotated[
-        bool, typer.Option("--repair", help="Send what central lacks or has otherwise, and compare again.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Repair although a side is suddenly empty, or much is to be deleted.")
-    ] = False,
-    json: Json = False,
+    context: Context,
+    locations: tuple[str, ...],
+    tables: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    deep: bool,
+    repair: bool,
+    force: bool,
+    json: bool,
 ) -> None:
-    """Compare the site's rows with central's, table by table. Ends 0 if all are equal, 1 if not."""
+    """Compare the site's rows with central's, table by table. Ends 0 if all are equal, 1 if not.
+
+    LOCATION: else all switched on.
+    """
     from pusher.config import load
     from pusher.daemon import only_instance
     from pusher.verification import verify as run
 
-    path = of(context).config_path()
+    path = context.config_path()
     alone = only_instance(load(path).general.state) if repair else nullcontext()
     with alone, progress_bars() as progress:
-        verdicts = run(path, locations or [], table or [], progress, since=since, until=until, deep=deep, repair=repair)
+        verdicts = run(path, locations, tables, progress, since=since, until=until, deep=deep, repair=repair)
     if json:
         print_json([_plain(verdict) for verdict in verdicts])
     else:
         for verdict in verdicts:
             _show(verdict)
-    raise typer.Exit(max(verdict.exit_code for verdict in verdicts))
+    sys.exit(max(verdict.exit_code for verdict in verdicts))
 
 
 def _plain(verdict: LocationVerdict) -> dict[str, object]:

@@ -6,12 +6,12 @@ import datetime as dt
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -23,6 +23,9 @@ from pusher.central.status import WORDS
 from pusher.errors import PusherError
 from pusher.rest.access import reader
 from pusher.rest.session import form_secret, login_path
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 FOLDER = Path(__file__).parent
 HEADERS = {
@@ -94,7 +97,7 @@ def html(request: Request, template: str, context: Mapping[str, Any], status: in
     session = "pusher_session" in request.cookies and reading is not None
     secret = form_secret(request, response if template == "login.html" else None)
     basis = {"now": utc_now(), "path": request.url.path, "reading": reading, "session": session, "secret": secret}
-    text = _ENVIRONMENT.get_template(template).render(basis | dict(context))
+    text = _environment().get_template(template).render(basis | dict(context))
     response.body = text.encode("utf-8", "replace")
     response.headers["Content-Length"] = str(len(response.body))
     return response
@@ -154,7 +157,10 @@ def site_path(name: str) -> str:
     return f"/sites/{quote(name, safe='')}"
 
 
+@cache
 def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # which a central that nobody looks at needs not
+
     environment = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
@@ -168,6 +174,3 @@ def _environment() -> Environment:
         "words": {str(state): words for state, words in WORDS.items()},
     }
     return environment
-
-
-_ENVIRONMENT = _environment()

@@ -75,6 +75,8 @@ def open_engine(text: str, *, create: bool = False, connections: int = 5) -> Eng
         )
     except (exc.NoSuchModuleError, ModuleNotFoundError) as error:
         raise ConfigError([f"no driver for {url.drivername}: {error}"]) from error
+    if engine.driver == "pymysql":
+        event.listen(engine, "do_connect", _connect_pymysql)
     if backend == "postgresql":
         event.listen(engine, "connect", _prepare_postgresql)
     return engine
@@ -119,6 +121,12 @@ def _decode_text(raw: bytes) -> str:
 def _begin_sqlite(connection: sa.Connection) -> None:
     mode = connection.get_execution_options().get("sqlite_begin", "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _connect_pymysql(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> object:
+    from pusher.schema.mariadb import Connection
+
+    return Connection(**parameters)
 
 
 def _prepare_postgresql(connection: Any, _record: object) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import random
+import struct
 from collections.abc import Iterator
 from typing import Any
 
@@ -112,3 +115,57 @@ def test_a_statement_too_long_for_one_is_split() -> None:
     assert len(texts) > 1
     assert all(len(text) < 1_300_000 and text.endswith("a = a") for text in texts)
     assert sum(text.count("x" * 100_000) for text in texts) == 30
+
+
+_NARROW = """create table `Narrow` (
+    id int not null primary key, d double, f float, dd double(12, 3), i int(3), z int(4) unsigned zerofill, y year,
+    n decimal(65, 30), t time(6), day date, at timestamp(6) null, e enum('"', 'a\\\\b', 'é'), o set('x', 'y'),
+    bit5 bit(5)
+) character set utf8mb4"""
+
+
+def test_values_that_are_longer_than_their_columns_show(mariadb: DatabaseServer) -> None:
+    """MariaDB knows how wide a column is shown, and cuts some texts to it on their way."""
+    chance = random.Random(5)
+
+    def single() -> float:
+        return float(struct.unpack("<f", struct.pack("<f", chance.uniform(-1, 1) * 10.0 ** chance.randint(-37, 37)))[0])
+
+    rows = [
+        (
+            number,
+            struct.unpack("<d", chance.randbytes(8))[0]
+            if number % 2
+            else chance.gauss(0, 10.0 ** chance.randint(-9, 9)),
+            single(),
+            round(chance.uniform(-1e8, 1e8), 3),
+            chance.randint(-(2**31), 2**31 - 1),
+            chance.randint(0, 2**32 - 1),
+            chance.randint(1901, 2155),
+            f"{chance.randint(-(10**34), 10**34)}.{chance.randint(0, 10**29):030}",
+            f"-{chance.randint(100, 838)}:59:58.{chance.randint(0, 999999):06}",
+            f"{chance.randint(1000, 9999)}-12-31",
+            f"2026-05-01 12:00:00.{chance.randint(0, 999999):06}",
+            chance.choice(('"', "a\\b", "é")),
+            chance.choice(("", "x", "x,y")),
+            chance.randint(0, 31),
+        )
+        for number in range(4000)
+    ]
+    rows = [row for row in rows if math.isfinite(row[1])]
+    with opened(mariadb.new_database()) as engine:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(_NARROW)
+            connection.exec_driver_sql(f"insert into `Narrow` values ({', '.join(['%s'] * 14)})", rows)
+            connection.exec_driver_sql("insert into `Narrow` (id) values (-1)")
+        table = reflect(engine).table("Narrow")
+        names = tuple(column.name for column in table.columns)
+
+        def narrow(select: Any) -> Any:
+            return select.order_by(raw_table(table).c["id"])
+
+        with engine.connect() as connection:
+            by_rows = list(zip(*read_raw(connection, "mariadb", table, names, narrow), strict=True))
+            by_text = read_columns(connection, "mariadb", table, names, narrow)
+    for name, one, other in zip(names, by_rows, by_text, strict=True):
+        assert list(map(repr, one)) == list(map(repr, other)), name

@@ -16,19 +16,34 @@ _DRIVERS = {"pymysql", "psycopg", "sqlalchemy.dialects.mysql", "sqlalchemy.diale
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
-        (_HELP, {"sqlalchemy", "paramiko", "urllib3", "requests", "msgspec", "zstandard", "asyncio"}),
+        (_HELP, {"sqlalchemy", "paramiko", "urllib3", "requests", "msgspec", "zstandard", "asyncio", "rich"}),
         ("import pusher.config", {"sqlalchemy", "msgspec"}),
+        (
+            "import pusher.cli.site, pusher.views",
+            {"urllib3", "rich", "paramiko", "models", "sqlalchemy.orm"} | _DRIVERS,
+        ),
         (
             "import pusher.daemon, pusher.views, pusher.checks",
             {"paramiko", "cryptography", "alembic", "rich", "requests", "sqlalchemy.orm", "models"} | _DRIVERS,
         ),
         (
             "import pusher.transport.sql",
-            {"paramiko", "cryptography", "alembic", "rich"} | _DRIVERS - {"sqlalchemy.dialects.mysql"},
+            {"paramiko", "cryptography", "alembic", "rich", "sqlalchemy.orm"}
+            | _DRIVERS - {"sqlalchemy.dialects.mysql"},
         ),
         (
             "import pusher.rest.server",
-            {"paramiko", "cryptography", "alembic", "rich", "pymysql", "psycopg", "requests"},
+            {
+                "paramiko",
+                "cryptography",
+                "alembic",
+                "rich",
+                "pymysql",
+                "psycopg",
+                "requests",
+                "sqlalchemy.orm",
+                "jinja2",
+            },
         ),
     ],
 )
