@@ -46,6 +46,9 @@ class Metrics:
         )
         self._received = Counter("pusher_http_received_bytes", "Bytes of bodies received.", labels, registry=kept)
         self._sent = Counter("pusher_http_sent_bytes", "Bytes of bodies sent.", labels, registry=kept)
+        self._batches = Counter(
+            "pusher_batch_bytes", "Bytes of batches, as they travelled.", ("worker", *_SITE_TABLE), registry=kept
+        )
         self._lock = threading.Lock()
         self._text, self._made = b"", 0.0
 
@@ -55,6 +58,9 @@ class Metrics:
         self._seconds.labels(*labels).observe(seconds)
         self._received.labels(*labels).inc(received)
         self._sent.labels(*labels).inc(sent)
+
+    def count_batch(self, site: str, table: str, received: int) -> None:
+        self._batches.labels(self._worker, site, table).inc(received)
 
     def text(self) -> bytes:
         """Raises Unreachable if the database is not to be had."""

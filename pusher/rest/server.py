@@ -27,7 +27,7 @@ from pusher.schema.engine import open_engine
 _URL_VARIABLE = "PUSHER_CENTRAL_DB"  # an environment, unlike a command line, is not for everybody to read
 _SETTINGS_VARIABLE = "PUSHER_CENTRAL_SETTINGS"
 _STOP_SECONDS = 10
-_CONNECTIONS = 16  # to the database that each worker keeps; twice as many at most
+_CONNECTIONS = 10  # to the database that each worker keeps; twice as many at most
 _HEAD_BYTES = 16 << 10  # the address and the headers of a request
 _HEAD_SECONDS = 30
 

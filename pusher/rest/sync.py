@@ -63,6 +63,7 @@ async def _push(request: Request) -> Response:
         return store.receive(batch)
 
     arrived = await _run(request, body, receive)
+    request.app.state.metrics.count_batch(arrived.batch.site, arrived.table.name, len(body))
     for pause in PAUSES:
         receipt = await _run(request, body, partial(store.take, arrived))
         if receipt:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,10 @@ from pusher.rest.app import make_app
 from pusher.rest.health import _ready
 from pusher.rest.metrics import Metrics, _moment
 from pusher.schema.engine import opened
+from pusher.transport.rest import RestCentral
+from pusher.wire.batch import encode
 from tests.conftest import NewDatabase
+from tests.contract.site import Site
 from tests.http_central import MESSAGES, Central, bearer, central_over, detail
 from tests.servers import free_port
 
@@ -130,6 +134,23 @@ def test_requests_are_counted_by_route_and_never_by_address(central: Central) ->
     assert counted["/sync/v1/hello", "POST", "200"] == 1
     assert 'pusher_http_request_seconds_bucket{le="0.005"' in text
     assert "pusher_http_received_bytes_total" in text
+
+
+def test_batches_are_weighed(central: Central, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pusher.rest.metrics._KEPT_SECONDS", 0.0)
+    token = central.token("south")
+    with closing(RestCentral(central.resturl, token)) as rest:
+        site = Site(rest, "south")
+        batches = [site.readings(sequence, sequence) for sequence in (1, 2)]
+        for batch in batches:
+            rest.push(batch)
+    found = samples(asked(central, "/metrics", token).text)
+    weights = [
+        number
+        for (name, labels), number in found.items()
+        if name == "pusher_batch_bytes_total" and {("site", "south"), ("table", "Reading")} < labels
+    ]
+    assert weights == [sum(len(encode(batch)) for batch in batches)]
 
 
 def test_each_worker_has_series_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
