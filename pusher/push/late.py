@@ -25,7 +25,7 @@ from pusher.wire.batch import unpack_cursor
 from pusher.wire.blocks import FIRST, Start, Tally, block_of, window_start
 from pusher.wire.fingerprint import Fingerprint
 
-_SLOW_COUNT_SECONDS = 0.5
+_SLOW_COUNT_SECONDS = 0.25
 _COUNT_REST = 50  # a slow count is not repeated before this many times its length
 
 
