@@ -24,7 +24,7 @@ from tests.stage import CentralService, start_pusher, wait_until, write_config
 _READINGS = int(os.environ.get("OFFLINE_READINGS", "60000"))
 _NODES = tuple(range(37, 47))
 _SECONDS = 12 * 7 * 86400
-_BATCH_ROWS = 5000
+_BATCH_ROWS = 1000
 _SIGNALS = (signal.SIGTERM, signal.SIGKILL, signal.SIGINT)
 _ROWS = 'select "time", "nodeId", type, value from {}."Reading"'
 
