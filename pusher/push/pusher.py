@@ -6,6 +6,7 @@ import datetime as dt
 import socket
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
@@ -65,21 +66,23 @@ class PushJob:
     def meet(self) -> Meeting:
         """Says hello and makes the plan; changes nothing but what both sides know of each other."""
         state = self._ledger.location(self.location)
-        welcome = self._central.hello(
-            Hello(
-                protocol=PROTOCOL,
-                site=self._settings.general.site,
-                epoch=state.epoch,
-                agent_version=pusher.__version__,
-                hostname=socket.gethostname(),
-                clock=dt.datetime.now(dt.UTC).isoformat(),
-                schema_hash=state.schema_hash,
-            )
+        hello = Hello(
+            protocol=PROTOCOL,
+            site=self._settings.general.site,
+            epoch=state.epoch,
+            agent_version=pusher.__version__,
+            hostname=socket.gethostname(),
+            clock=dt.datetime.now(dt.UTC).isoformat(),
+            schema_hash=state.schema_hash,
         )
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="hello") as line:
+            answer = line.submit(self._central.hello, hello)
+            schema = self._source.schema()  # which takes both sides about as long
+            welcome = answer.result()
         tables = welcome.tables
         if tables is None:
             tables = msgspec.json.decode(state.schema or b"[]", type=tuple[Table, ...])
-        plan = make_plan(self._source.schema(), Schema(dialect=welcome.dialect, tables=tables), self._settings.tables)
+        plan = make_plan(schema, Schema(dialect=welcome.dialect, tables=tables), self._settings.tables)
         return Meeting(welcome=welcome, tables=tables, state=state, plan=plan)
 
     def run(self, progress: Progress) -> Outcome:

@@ -49,13 +49,16 @@ def _read_text(
     inner = narrow(sa.select(*(source.c[name] for name in names))).subquery("rows")
     values = [_as_json(dialect, inner, table.column(name)) for name in names]
     commas = [part for value in values for part in (sa.literal_column("','"), value)][1:]
-    query = sa.select(sa.func.count(), sa.func.group_concat(*commas, type_=Raw())).select_from(inner)
+    array = sa.func.concat(
+        sa.literal_column("'['"), sa.func.group_concat(*commas), sa.literal_column("']'"), type_=Raw()
+    )
+    query = sa.select(sa.func.count(), array).select_from(inner)
     count, text = connection.execute(query).one()
     if not count:
         return [[] for _ in names]
     try:
-        flat = msgspec.json.decode(f"[{text}]")
-    except msgspec.DecodeError:
+        flat = msgspec.json.decode(text)
+    except (msgspec.DecodeError, TypeError):
         return None
     if len(flat) != count * len(names):
         return None
