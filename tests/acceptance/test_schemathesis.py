@@ -23,7 +23,7 @@ from pusher.rest.limits import Limits
 from tests.http_central import Central, bearer
 from tests.limited import limited
 
-_CASES = int(os.environ.get("SCHEMA_CASES", "200"))
+_CASES = int(os.environ.get("SCHEMA_CASES", "120"))
 _SECONDS = 20  # for an answer
 _ROWS: dict[str, dict[str, object]] = {
     "Deployment": {"id": 1, "name": "One"},
