@@ -5,15 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import requests
 import sqlalchemy as sa
 
 from benchmarks.watched import Done, family, piped
@@ -43,8 +40,7 @@ class Central(CentralService):
     """`pusher serve` with options, such as --workers."""
 
     def __init__(self, db: str, *options: str, log: Path = Path(os.devnull)) -> None:
-        super().__init__(db, log=log)
-        self._options = options
+        super().__init__(db, log=log, options=options)
 
     def __enter__(self) -> Central:
         self.start()
@@ -56,28 +52,6 @@ class Central(CentralService):
         assert self._process is not None, "central is not running"
         first, *others = family(self._process.pid)
         return [pid for pid in others if b"spawn_main" in _command_line(pid)] or [first]
-
-    def start(self) -> None:
-        command: list[str | Path] = [
-            PUSHER,
-            "serve",
-            "--db",
-            "env:BENCHMARK_DB",
-            "--port",
-            str(self.port),
-            *self._options,
-        ]
-        environ = {**os.environ, "BENCHMARK_DB": self.db}
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, env=environ, stderr=log)
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                if requests.get(self.resturl.replace("/rest/", "/live"), timeout=5).ok:
-                    return
-            except requests.ConnectionError:
-                time.sleep(0.05)
-        raise RuntimeError("the central service did not start")
 
     def kill(self) -> None:
         """Ends it in order: its workers would outlive a SIGKILL."""

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,12 +52,15 @@ class CentralService:
     """`pusher serve` as a process of its own, on one port for all its lives.
 
     `prepare`: migrate both branches first; without, the database must be prepared by the test.
-    `log`: a file for what it writes to standard error.
+    `log`: a file for what it writes to standard error. `options`: more of them for `pusher serve`.
     """
 
-    def __init__(self, db: str, *, prepare: bool = True, log: Path = Path(os.devnull)) -> None:
+    def __init__(
+        self, db: str, *, prepare: bool = True, log: Path = Path(os.devnull), options: Sequence[str] = ()
+    ) -> None:
         self.db = db
         self.log = log
+        self.options = options
         self.port = free_port()
         self.resturl = f"http://127.0.0.1:{self.port}/rest/"
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,6 +77,7 @@ class CentralService:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "pusher.cli.main", "serve", "--db", "env:TEST_DB", "--port", str(self.port)]
+        command += self.options
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, env={**os.environ, "TEST_DB": self.db}, stderr=log)
         deadline = time.monotonic() + _START_SECONDS

@@ -10,7 +10,8 @@ import msgspec
 from pymysql.converters import escape_string
 
 Row = tuple[Any, ...]
-_ALIKE = {int, float, str, bool, type(None)}
+_NUMBERS = {int, float, bool}
+_ALIKE = _NUMBERS | {str, type(None)}
 _OTHERWISE = ("\\u", "\\f", "-0.0,", "-0.0]")  # to MariaDB -0.0 is a decimal, which has no such zero
 _STATEMENT_CHARACTERS = 1 << 20  # well below the smallest max_allowed_packet in use
 
@@ -42,11 +43,11 @@ def _as_json(rows: Sequence[Row], columns: Sequence[tuple[Any, ...]]) -> str | N
     """The rows as JSON writes them, where MariaDB reads that as what it is; several times as fast as value by value."""
     for column in columns:
         types = set(map(type, column))
-        if not types <= _ALIKE or (float in types and (type(None) in types or not math.isfinite(sum(column)))):
+        if not types <= _ALIKE or (float in types and not (types <= _NUMBERS and math.isfinite(sum(column)))):
             return None
     try:
         text = msgspec.json.encode(rows).decode()
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, OverflowError):
         return None
     if text.count("],[") != len(rows) - 1 or any(each in text for each in _OTHERWISE):
         return None  # a text holds what looks like a border between rows, or JSON has a spelling of its own

@@ -19,13 +19,10 @@ _MOST_PARENTS = 500  # of one foreign key
 
 
 @contextmanager
-def checked_once(
-    connection: sa.Connection, table: Table, names: Sequence[str], rows: Sequence[tuple[Any, ...]]
-) -> Iterator[None]:
+def checked_once(connection: sa.Connection, table: Table, names: Sequence[str], rows: Sequence[Key]) -> Iterator[None]:
     """While it lasts MariaDB checks no foreign key, if all parents of `rows` are there; else it checks all as ever."""
-    if len(rows) < _LEAST_ROWS or not all(
-        _has_parents(connection, table, each, names, rows) for each in table.references
-    ):
+    references = table.references if len(rows) >= _LEAST_ROWS else ()
+    if not references or not all(_has_parents(connection, table, each, names, rows) for each in references):
         yield
         return
     connection.exec_driver_sql("SET SESSION foreign_key_checks = 0")

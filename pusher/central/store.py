@@ -101,16 +101,17 @@ class Store:
         if known is not None and not fresh:
             return known
         with self._reflecting:
-            if self._schema is None or time.monotonic() - self._reflected > _SCHEMA_SECONDS:
+            known = self._schema  # which others may drop at any time
+            if known is None or time.monotonic() - self._reflected > _SCHEMA_SECONDS:
                 began = time.monotonic()
                 try:
                     found = reflect(self._engine, "central's database")
                 except Unreachable as error:
                     raise CentralUnreachable(str(error)) from error
                 tables = tuple(table for table in found.tables if not table.name.startswith(_OWN_TABLES))
-                self._schema = Schema(dialect=found.dialect, tables=tables)
+                self._schema = known = Schema(dialect=found.dialect, tables=tables)
                 self._reflected = began
-            return self._schema
+            return known
 
     def hello(self, hello: Hello) -> Welcome:
         _check_protocol(hello.protocol)

@@ -11,15 +11,18 @@ import sqlalchemy as sa
 
 from models import Node, Reading, bookkeeping
 from pusher.central.rows import Target
-from pusher.central.store import Store
 from pusher.errors import SequenceConflict
 from pusher.wire.batch import Batch
 from pusher.wire.messages import Receipt
 from tests.contract.conftest import Stage
 from tests.contract.site import Site
+from tests.contract.ways import WAYS, store
 
 VALUES = sa.select(Reading.time, Reading.value).order_by(Reading.time)
 SEQUENCES = sa.select(bookkeeping.batch.c.sequence).order_by(bookkeeping.batch.c.applied, bookkeeping.batch.c.sequence)
+
+# In this process, so that it can be told to wait less.
+_STORES = [way for way in WAYS if way[0] is store]
 
 Push = Callable[[Batch], Future[Receipt]]
 
@@ -67,11 +70,10 @@ def test_a_batch_that_waits_and_comes_again_counts_once(stage: Stage, site: Site
     assert stage.rows(sa.select(marks.c.rows_total).where(marks.c.table_name == "Reading")) == [(3,)]
 
 
+@pytest.mark.parametrize("way", _STORES, indirect=True)
 def test_a_batch_whose_predecessor_does_not_come_leaves_nothing(
     stage: Stage, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not isinstance(site.central, Store):
-        return  # the same store, but in another process, which takes its time
     site.central.push(site.readings(1, 1))
     monkeypatch.setattr("pusher.central.store.PAUSES", (0.01, 0.01))
     with pytest.raises(SequenceConflict) as caught:
@@ -80,9 +82,9 @@ def test_a_batch_whose_predecessor_does_not_come_leaves_nothing(
     assert len(values(stage)) == 1
 
 
+@pytest.mark.parametrize("way", [(store, "mariadb")], indirect=True)
 def test_the_rows_are_written_before_their_turn_but_not_committed(stage: Stage, site: Site, push: Push) -> None:
-    if stage.engine.dialect.name != "mariadb":
-        return  # the one that shows what is not committed yet
+    """Shown by the one database that lets others see what is not committed yet."""
     site.central.push(site.readings(1, 1))
     later = push(site.readings(3, 3))
     uncommitted = stage.engine.execution_options(isolation_level="READ UNCOMMITTED")
@@ -107,9 +109,8 @@ def test_without_one_of_the_parents_each_row_is_looked_at(stage: Stage, site: Si
     assert [refusal.index for refusal in few.refused] == [0]  # on the connection of the others, most likely
 
 
+@pytest.mark.parametrize("way", [(store, "mariadb")], indirect=True)
 def test_a_parent_stays_as_long_as_its_children_are_written(stage: Stage, site: Site) -> None:
-    if stage.engine.dialect.name != "mariadb" or not isinstance(site.central, Store):
-        return
     table = site.table("Reading")
     names, key = ("time", "nodeId", "type", "value"), ("time", "nodeId", "type")
     rows = [(f"2026-01-01 {minute // 60:02}:{minute % 60:02}:00", 2, 0, 0.5) for minute in range(300)]
