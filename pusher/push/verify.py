@@ -14,7 +14,7 @@ from pusher.job import Progress
 from pusher.ledger import Ledger
 from pusher.push.identity import IdentityMap
 from pusher.push.mapping import key_text
-from pusher.push.noted import Notes
+from pusher.push.noted import Notes, joined
 from pusher.push.parts import Part, chunks, halves, is_keyed, pushed, pushed_within, within
 from pusher.push.position import Position
 from pusher.push.prepare import Prepared, prepared
@@ -45,7 +45,7 @@ Period = tuple[str | None, str | None]  # from when and until when, ISO 8601; No
 class Verifier:
     """Reads both sides and changes nothing. Raises what `Central` and `Source` raise.
 
-    `proven`: what was read of each stream and is the same, though the notes of both sides differ. `forms`: in what form
+    `proven`: what was read of each stream and is the same, though what was noted of it was not. `forms`: in what form
     the rows of each stream are hashed.
     """
 
@@ -116,6 +116,8 @@ class Verifier:
         prints, groups = self._compared_as_read(verdict, table, position, wholes, rows // _GROUPS + 1)
         verdict.there = verdict.here + sum(part.there - part.here for part in groups)
         differing = self._compared(verdict, table, [(part, within(prints, part)) for part in groups])
+        if wholes == [Part(low=None, high=None)]:
+            suspects = joined([*suspects, *self._notes.outdated(table, prints)])
         self.proven[table.name] = list(_proven(suspects, prints, differing))
         blocks, leaves = differing, []
         while blocks:

@@ -17,6 +17,9 @@ from sqlalchemy.engine.interfaces import ReflectedColumn
 from pusher.schema.engine import reaching
 from pusher.wire.tables import Column, Kind, Reference, Schema, Table
 
+# "Did not recognize type": such a column is text to us. Once for all, since threads share the filters.
+warnings.filterwarnings("ignore", category=exc.SAWarning, module=__name__)
+
 # The first that fits decides, so subclasses stand before their parents.
 _KINDS: tuple[tuple[type[types.TypeEngine[Any]], Kind], ...] = (
     (types.Uuid, Kind.UUID),
@@ -78,14 +81,12 @@ def schema_hash(schema: Schema) -> str:
 
 def _reflect_tables(connection: Connection) -> tuple[Table, ...]:
     inspector = sa.inspect(connection)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", exc.SAWarning)  # "did not recognize type": such a column is text to us
-        columns = inspector.get_multi_columns()
-        primary_keys = inspector.get_multi_pk_constraint()
-        uniques = inspector.get_multi_unique_constraints()
-        # Of SQLite's UNIQUE constraints not all are found in the text of a table, but all have an index.
-        indexes = inspector.get_multi_indexes(include_auto_indexes=True)
-        foreign_keys = inspector.get_multi_foreign_keys()
+    columns = inspector.get_multi_columns()
+    primary_keys = inspector.get_multi_pk_constraint()
+    uniques = inspector.get_multi_unique_constraints()
+    # Of SQLite's UNIQUE constraints not all are found in the text of a table, but all have an index.
+    indexes = inspector.get_multi_indexes(include_auto_indexes=True)
+    foreign_keys = inspector.get_multi_foreign_keys()
     if connection.dialect.name in _MARIADB:
         _name_geometries(connection, columns)
     # The rows of a partition are those of its table; on both sides they would be another's.

@@ -241,5 +241,5 @@ def test_four_sessions_at_random(scene: Scene) -> None:
         scene.site.push_all(scene.store)
     scene.check_equal()
     assert scene.tombstones() > changes / 25
-    outcome = scene.site.push_all(scene.store)
-    assert (outcome.sent, sum(each.removed for each in outcome.tables)) == (0, 0)
+    tables = scene.site.push_all(scene.store).tables
+    assert [each for each in tables if each.sent or each.removed] == []

@@ -73,6 +73,15 @@ def test_late_rows_and_deleted_ones_are_found_by_their_number(scene: Scene) -> N
     assert [len(each) for each in (verdict.missing, verdict.different, verdict.only_central)] == [2, 0, 21]
 
 
+def test_notes_that_agree_and_are_both_wrong_are_put_right_by_what_was_read(scene: Scene) -> None:
+    """Else every later count would go astray in blocks where nothing is amiss."""
+    for side in (scene.site, scene.central):
+        side.run(f"""UPDATE "reading" SET "time" = '{moment(100)[:17]}30.000000' WHERE "time" = '{moment(700)}'""")
+    assert scene.verify()["reading"].verdict == "equal"
+    scene.site.insert("reading", _READING, [(moment(5)[:17] + "30.000000", 1, 5.0)])
+    assert scene.site.push_all(scene.store).table("reading", "stream").late == 11  # the rows of one block
+
+
 def test_blocks_that_were_sent_again_are_read_once(scene: Scene) -> None:
     scene.site.insert("reading", _READING, [(moment(5)[:17] + "30.000000", 1, 5.0)])
     scene.site.push_all(scene.store)
