@@ -48,11 +48,12 @@ class Notes:
         ]
         return joined([*miscount, *self._differing(verdict, question, known)])
 
-    def outdated(self, table: TablePlan, prints: Mapping[Start, Fingerprint]) -> list[Part]:
+    def outdated(self, table: str, prints: Mapping[Start, Fingerprint]) -> list[Part]:
         """The blocks of which other rows were sent than `prints`, all that there are now, tell."""
-        known = self._ledger.blocks(self._location, table.name)
+        known = self._ledger.blocks(self._location, table)
         starts = sorted(known.keys() | prints.keys())
-        return [_part(starts, range(at, at + 1)) for at, start in enumerate(starts) if known.get(start) != prints.get(start)]
+        places = (at for at, start in enumerate(starts) if known.get(start) != prints.get(start))
+        return [_part(starts, range(at, at + 1)) for at in places]
 
     def _differing(self, verdict: TableVerdict, question: Question, known: Mapping[Start, Fingerprint]) -> list[Part]:
         """The whole stream at first, and what differs 16 ways, down to the block."""

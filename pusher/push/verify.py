@@ -117,7 +117,7 @@ class Verifier:
         verdict.there = verdict.here + sum(part.there - part.here for part in groups)
         differing = self._compared(verdict, table, [(part, within(prints, part)) for part in groups])
         if wholes == [Part(low=None, high=None)]:
-            suspects = joined([*suspects, *self._notes.outdated(table, prints)])
+            suspects = joined([*suspects, *self._notes.outdated(table.name, prints)])
         self.proven[table.name] = list(_proven(suspects, prints, differing))
         blocks, leaves = differing, []
         while blocks:
