@@ -19,7 +19,7 @@ from pusher.errors import ConfigError, PusherError
 from pusher.ledger_tables import TABLES, UPGRADES, VERSION
 from pusher.wire.batch import Cursor
 from pusher.wire.blocks import Start, block_of
-from pusher.wire.fingerprint import Fingerprint
+from pusher.wire.fingerprint import EMPTY, Fingerprint
 
 _BUSY_SECONDS = 30
 
@@ -34,9 +34,12 @@ insert into checkpoint (location, table_name, cursor, sequence) values (?, ?, ?,
 on conflict (location, table_name) do update set cursor = excluded.cursor, sequence = excluded.sequence
 """
 _WRITE_FLOOR = "update checkpoint set floor = ? where location = ? and table_name = ?"
-_READ_BLOCKS = """
-select start, rows, total from block where location = ? and table_name = ? and (? is null or start = ?) order by start
+_BLOCKS_WITHIN = """
+from block where location = ?1 and table_name = ?2 and (?3 is null or start >= ?3) and (?4 is null or start < ?4)
 """
+_READ_BLOCKS = f"select start, rows, total {_BLOCKS_WITHIN} order by start"
+_READ_BLOCK = "select rows, total from block where location = ? and table_name = ? and start = ?"
+_COUNT_IN_BLOCKS = f"select sum(rows) {_BLOCKS_WITHIN}"
 _FORGET_CURSOR = "update checkpoint set cursor = null where location = ? and table_name = ?"
 _FORGET_BLOCK = "delete from block where location = ? and table_name = ? and start = ?"
 _FORGET_LATER_BLOCKS = "delete from block where location = ? and table_name = ? and sequence > ?"
@@ -45,9 +48,7 @@ _WRITE_FORM = """
 update checkpoint set form = ? where location = ? and table_name = ?
 and (? or not exists (select 1 from block where location = ? and table_name = ?))
 """
-_FORGET_BLOCKS_WITHIN = """
-delete from block where location = ?1 and table_name = ?2 and (?3 is null or start >= ?3) and (?4 is null or start < ?4)
-"""
+_FORGET_BLOCKS_WITHIN = f"delete {_BLOCKS_WITHIN}"
 _WRITE_PROVEN_BLOCK = """
 insert into block select ?1, ?2, ?3, ?4, ?5, sequence from checkpoint where location = ?1 and table_name = ?2
 """
@@ -264,10 +265,19 @@ class Ledger:
 
     # --- the blocks of streams
 
-    def blocks(self, location: str, table: str, start: Start = None) -> dict[Start, Fingerprint]:
-        """What was sent of each block, in the order of the stream; of one block only if `start` is given."""
-        found = self.read(_READ_BLOCKS, location, table, start, start)
+    def blocks(self, location: str, table: str, low: Start = None, high: Start = None) -> dict[Start, Fingerprint]:
+        """What was sent of each block from `low` to before `high` (None: the ends of the stream), in its order."""
+        found = self.read(_READ_BLOCKS, location, table, low, high)
         return {begin: Fingerprint(rows, total) for begin, rows, total in found}
+
+    def block(self, location: str, table: str, start: Start) -> Fingerprint:
+        """What was sent of one block."""
+        return next((Fingerprint(*found) for found in self.read(_READ_BLOCK, location, table, start)), EMPTY)
+
+    def count_in_blocks(self, location: str, table: str, low: Start, high: Start) -> int:
+        """How many rows were sent of the blocks from `low` to before `high`."""
+        ((rows,),) = self.read(_COUNT_IN_BLOCKS, location, table, low, high)
+        return rows or 0
 
     def forget_blocks(self, location: str, table: str, starts: Iterable[Start]) -> None:
         """No longer expects rows in these blocks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = 3
+VERSION = 4
 
 TABLES = """
 create table location (
@@ -38,6 +38,7 @@ create table verdict (
     location text, table_name text, verified text not null, deep integer not null, verdict text not null,
     primary key (location, table_name)
 ) without rowid;
+create table own_schema (id integer primary key, version text not null, content blob not null);
 create table run (
     id integer primary key, location text not null, started text not null, seconds real not null,
     outcome text not null, exit_code integer not null
@@ -77,4 +78,5 @@ create table verdict (
     primary key (location, table_name)
 ) without rowid
 """,
+    3: "create table own_schema (id integer primary key, version text not null, content blob not null)",
 }

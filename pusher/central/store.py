@@ -39,7 +39,7 @@ from pusher.central.verify import SiteRows
 from pusher.central.versions import entity_rows
 from pusher.errors import CentralUnreachable, ProtocolError, SchemaMismatch, Unreachable
 from pusher.schema.engine import writing
-from pusher.schema.reflect import dialect_name, reflect, schema_hash
+from pusher.schema.reflect import Reflected, dialect_name, reflect_changed, schema_hash
 from pusher.wire import PROTOCOL, buckets
 from pusher.wire.batch import Batch, unpack
 from pusher.wire.fingerprint import row_hashes, summed
@@ -75,6 +75,16 @@ PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, *(0.5,) * 20)  # seconds to wait for the b
 _OWN_TABLES = ("pusher_", "alembic_version")
 
 
+class _Known:
+    """Central's own tables as they were reflected, without pusher's."""
+
+    def __init__(self, reflected: Reflected) -> None:
+        self.reflected = reflected
+        tables = tuple(table for table in reflected.schema.tables if not table.name.startswith(_OWN_TABLES))
+        self.schema = Schema(dialect=reflected.schema.dialect, tables=tables)
+        self.hash = schema_hash(self.schema)
+
+
 class Store:
     """Central over its own database; safe to use from several threads.
 
@@ -88,35 +98,38 @@ class Store:
         self._reading = engine  # for what writes nothing, and takes long: it holds up no other transaction
         self._engine = writing(engine)
         self._dialect = dialect_name(engine)
-        self._schema: Schema | None = None
-        self._reflected = 0.0
+        self._tables: _Known | None = None
+        self._looked = 0.0  # when they were last looked at
         self._reflecting = threading.Lock()
         self._resolving: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._storing: set[tuple[str, str, int]] = set()
         self._ahead = threading.BoundedSemaphore(AT_ONCE // 2)
 
     def schema(self, *, fresh: bool = False) -> Schema:
-        """Central's own tables, without pusher's; read again when older than half a second if `fresh`."""
-        known = self._schema
+        """Central's own tables, without pusher's; looked at again when older than half a second if `fresh`."""
+        return self._known(fresh=fresh).schema
+
+    def _known(self, *, fresh: bool) -> _Known:
+        known = self._tables
         if known is not None and not fresh:
             return known
         with self._reflecting:
-            known = self._schema  # which others may drop at any time
-            if known is None or time.monotonic() - self._reflected > _SCHEMA_SECONDS:
+            known = self._tables  # which others may drop at any time
+            if known is None or time.monotonic() - self._looked > _SCHEMA_SECONDS:
                 began = time.monotonic()
                 try:
-                    found = reflect(self._engine, "central's database")
+                    found = reflect_changed(self._engine, known.reflected if known else None, "central's database")
                 except Unreachable as error:
                     raise CentralUnreachable(str(error)) from error
-                tables = tuple(table for table in found.tables if not table.name.startswith(_OWN_TABLES))
-                self._schema = known = Schema(dialect=found.dialect, tables=tables)
-                self._reflected = began
+                if known is None or found is not known.reflected:
+                    self._tables = known = _Known(found)
+                self._looked = began
             return known
 
     def hello(self, hello: Hello) -> Welcome:
         _check_protocol(hello.protocol)
-        schema = self.schema(fresh=True)
-        hash_ = schema_hash(schema)
+        known = self._known(fresh=True)
+        schema, hash_ = known.schema, known.hash
 
         def run(connection: sa.Connection) -> Welcome:
             if note_contact(connection, hello, hash_):
@@ -303,7 +316,7 @@ class Store:
             raise CentralUnreachable("central has no free connection to its database") from error
         except exc.DBAPIError as error:
             if fault_of(error) is Fault.TABLE:
-                self._schema = None
+                self._tables = None
                 raise SchemaMismatch(f"central's tables have changed: {reason_of(error)}") from error
             if fault_of(error) is Fault.ROW:  # of pusher's own tables; others' are refused one by one
                 raise ProtocolError(f"central's database does not take the message: {reason_of(error)}") from error

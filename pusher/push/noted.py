@@ -40,11 +40,11 @@ class Notes:
         if self._ledger.block_form(self._location, table.name) != position.form:
             return [Part(low=None, high=None)]
         known = self._ledger.blocks(self._location, table.name)
-        windows, others = stretches(position, list(known))
+        windows, others = stretches(position)
         miscount = [
             Part(low=_start(each.low), high=_start(each.high) if isinstance(each.high, Before) else None)
             for stretch in windows + others
-            for each in miscounted(self._source, table, stretch, known)
+            for each in miscounted(self._source, table, stretch, self._ledger, self._location)
         ]
         return joined([*miscount, *self._differing(verdict, question, known)])
 

@@ -17,6 +17,7 @@ from pusher.job import Outcome, Progress
 from pusher.ledger import Checkpoint, Ledger, LocationState
 from pusher.push.cycle import Cycle
 from pusher.push.emptiness import emptied_here, refuse_emptied_central, refuse_emptied_site
+from pusher.push.own_schema import own_schema
 from pusher.push.position import Position, position_of
 from pusher.push.source import Source
 from pusher.push.start import Start, decide
@@ -77,7 +78,7 @@ class PushJob:
         )
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="hello") as line:
             answer = line.submit(self._central.hello, hello)
-            schema = self._source.schema()  # which takes both sides about as long
+            schema = own_schema(self._source, self._ledger)  # which takes both sides about as long
             welcome = answer.result()
         tables = welcome.tables
         if tables is None:

@@ -18,7 +18,7 @@ from pusher.schema.keyset import Place, between, beyond
 from pusher.schema.paging import Page, Reader
 from pusher.schema.plan import TablePlan
 from pusher.schema.reading import Select, raw_table, read_by_key, read_raw, to_plain
-from pusher.schema.reflect import dialect_name, reflect
+from pusher.schema.reflect import Reflected, dialect_name, reflect_changed
 from pusher.schema.triggers import is_outbox
 from pusher.schema.writing import to_parameters
 from pusher.wire.batch import Cursor
@@ -50,8 +50,15 @@ class Source:
 
     def schema(self) -> Schema:
         """Without the outboxes of captured tables, which are nothing that the site collected."""
-        found = reflect(self._engine, _WHAT)
-        return Schema(dialect=found.dialect, tables=tuple(table for table in found.tables if not is_outbox(table.name)))
+        return self.reflected(None).schema
+
+    def reflected(self, known: Reflected | None) -> Reflected:
+        """The schema with its stamp; `known` itself if nothing of it has changed."""
+        found = reflect_changed(self._engine, known, _WHAT)
+        if found is known:
+            return known
+        tables = tuple(table for table in found.schema.tables if not is_outbox(table.name))
+        return Reflected(stamp=found.stamp, schema=Schema(dialect=found.schema.dialect, tables=tables))
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -74,11 +81,16 @@ class Source:
 
     def count(self, plan: TablePlan, after: Place, upto: Place = None) -> int:
         """How many rows of a stream lie behind `after` up to `upto`."""
+        return self.counts(plan, [(after, upto)])[0]
+
+    def counts(self, plan: TablePlan, parts: Sequence[tuple[Place, Place]]) -> list[int]:
+        """The same of several parts, in one query."""
         source = raw_table(plan.local)
         order = [source.c[name] for name in plan.order]
-        query = sa.select(sa.func.count()).select_from(source).where(between(order, after, upto))
+        rows = sa.select(sa.func.count()).select_from(source)
+        query = sa.select(*(rows.where(between(order, *part)).scalar_subquery() for part in parts))
         with self._connect() as connection:
-            return int(connection.scalar(query) or 0)
+            return [int(each) for each in connection.execute(query).one()]
 
     def empty(self, plans: Sequence[TablePlan]) -> list[TablePlan]:
         """Those of the tables that hold no row, in one query."""

@@ -86,7 +86,7 @@ class Streams:
         if position.cursor and position.in_blocks:
             start = block_of(unpack_cursor(position.cursor)[0])
             # What stands in the midst of a block would count some of its rows twice: there the note stays as it was.
-            base = {start: None} if position.moved else self._ledger.blocks(self._location, position.table.name, start)
+            base = {start: None if position.moved else self._ledger.block(self._location, position.table.name, start)}
         pace = self._pace(position.table)
         pages = self._source.pages(position.table, position.cursor, position.horizon.upto, pace.rows)
         self._send(position, pages, Tally(base), moves=True)

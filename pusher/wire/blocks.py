@@ -52,6 +52,11 @@ def block_of(value: Any) -> Start:
     return value
 
 
+def behind(start: Start) -> Start:
+    """What lies behind the block that begins at `start`, and before every other block that follows it."""
+    return f"{start} " if isinstance(start, str) else start + 1
+
+
 def edge(kind: Kind, value: Any) -> Any:
     """A value of a cursor, or the beginning of a block, as central's column of that kind has it in plain form.
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import struct
+from itertools import accumulate
 from typing import Any
 
 import msgspec
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pusher.errors import ProtocolError
 from pusher.wire import PROTOCOL, batch
@@ -141,11 +144,38 @@ def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         {"names": ("id", "id", "value")},
         {"columns": [[1, 2], ["no base64", None], [0.1, 0.2]]},
         {"columns": [[1, 2], [None, None], [0.1, [0.2]]]},
+        {"counted": ("it",)},
+        {"counted": ("value",)},
+        {"columns": [[1, None], [None, None], [0.1, 0.2]], "counted": ("id",)},
+        {"columns": [[1, True], [None, None], [0.1, 0.2]], "counted": ("id",)},
     ],
 )
 def test_columns_that_do_not_fit_together_are_a_protocol_error(changes: dict[str, Any]) -> None:
     with pytest.raises(ProtocolError):
         unpack(packed(**changes))
+
+
+_STEPS = st.lists(st.one_of(st.sampled_from((-7, 0, 1, 1000)), st.integers(-(2**63), 2**64 - 1)), max_size=80)
+_ODD = st.one_of(st.integers(-(2**63), 2**64 - 1), st.booleans(), st.none(), st.just("7"))
+
+
+@given(_STEPS, st.lists(_ODD, max_size=2))
+def test_numbers_come_back_however_they_count(steps: list[int], odd: list[Any]) -> None:
+    column = [each for each in accumulate(steps) if -(2**63) <= each < 2**64] + odd
+    rows = RowSet(names=("id",), columns=[column])
+    message = decode(encode(msgspec.structs.replace(a_batch(), rows=pack((Kind.INTEGER,), rows))), Batch)
+    assert repr(unpack(message.rows)) == repr(rows)  # True is no 1
+
+
+def test_a_column_that_counts_takes_next_to_no_bytes() -> None:
+    columns = [
+        list(range(10**9, 10**9 + 20_000)),
+        [202_000 * (n // 2) for n in range(20_000)],
+        [n % 10 for n in range(20_000)],
+    ]
+    rows = pack((Kind.INTEGER,) * 3, RowSet(names=("id", "time", "node"), columns=columns))
+    assert rows.counted == ("id", "time")
+    assert len(encode(msgspec.structs.replace(a_batch(), rows=rows))) < 600
 
 
 def test_no_rows_are_rows_as_well() -> None:

@@ -20,7 +20,7 @@ from pusher.held import Fault, HeldList, Kind, Quarantine, Selection
 from pusher.ledger import Checkpoint, Ledger
 from pusher.ledger_tables import UPGRADES, VERSION
 from pusher.wire.blocks import Start
-from pusher.wire.fingerprint import Fingerprint
+from pusher.wire.fingerprint import EMPTY, Fingerprint
 
 _VERSION_1 = """
 create table location (
@@ -130,7 +130,11 @@ def test_blocks_of_batches_that_central_does_not_know_are_forgotten(ledger: Ledg
     ledger.advance("central", "Reading", (9,), 1, blocks(a=3, b=1))
     ledger.advance("central", "Reading", (9,), 2, blocks(b=2))
     assert ledger.blocks("central", "Reading") == blocks(a=3, b=2)
-    assert ledger.blocks("central", "Reading", "b") == blocks(b=2)
+    assert ledger.blocks("central", "Reading", "b") == blocks(b=2) == ledger.blocks("central", "Reading", "b", "c")
+    assert [
+        ledger.count_in_blocks("central", "Reading", *each) for each in ((None, None), (None, "b"), ("c", "d"))
+    ] == [5, 3, 0]
+    assert [ledger.block("central", "Reading", each) for each in "ac"] == [blocks(a=3)["a"], EMPTY]
     ledger.begin_from("central", {"Reading": Checkpoint(cursor=(9,), sequence=1)}, None)
     assert ledger.blocks("central", "Reading") == blocks(a=3)
 
