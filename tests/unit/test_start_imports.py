@@ -8,7 +8,7 @@ import sys
 import pytest
 
 _HELP = (
-    "import sys; sys.argv = ['pusher', '--help']; import pusher.cli.main as m\ntry: m.main()\nexcept SystemExit: pass"
+    "import sys; sys.argv = ['pusher', '--help']; import pusher.cli.main as m\ntry: m.app()\nexcept SystemExit: pass"
 )
 _DRIVERS = {"pymysql", "psycopg", "sqlalchemy.dialects.mysql", "sqlalchemy.dialects.postgresql"}
 
