@@ -28,7 +28,6 @@ from tests.stage import write_config
 
 _WORKERS = 2
 _PROCESSES = 2  # of each kind
-_BATCH_ROWS = 2_000
 _LAST_SECONDS = 180  # that all agents have to come to their end
 _ERRORS_SHOWN = 10
 _LOG_LINES_SHOWN = 3
@@ -40,7 +39,7 @@ class Crowd:
     """How many sites, how many readings each of those has that catch up, and after how many seconds it is over."""
 
     sites: int = 100
-    backlog: int = 20_000
+    backlog: int = 40_000
     seconds: float = 60.0
 
 
@@ -104,7 +103,7 @@ def _percentiles(name: str, seconds: Sequence[float]) -> list[Series]:
 def _notes(found: Crowded, cycles: Sequence[float], rows: Sequence[int]) -> Iterator[str]:
     yield (
         f"{len(found.live)} live: a reading a second, a cycle each {LIVE_EVERY_SECONDS:.0f} s, settle = 0; "
-        f"{len(found.behind)} with {found.crowd.backlog:,} readings to send in batches of {_BATCH_ROWS:,}"
+        f"{len(found.behind)} with {found.crowd.backlog:,} readings to send"
     )
     yield (
         f"the agents that make the load, central and MariaDB share the cores: threads of {2 * _PROCESSES} processes, "
@@ -183,7 +182,6 @@ def _make(folder: Path, service: Central, kind: str, crowd: Crowd) -> list[Simul
             db,
             service.resturl,
             service.token(name),
-            pushlimit=_BATCH_ROWS,
             extra=_SETTLED if kind == "live" else "",
         )
         with opened(db, create=True) as engine:
@@ -234,6 +232,8 @@ class _Agents:
         self._reading.join(_LAST_SECONDS)
         if self._reading.is_alive():
             raise RuntimeError("the agents do not come to their end")
+        if self._process.wait():
+            raise RuntimeError(f"agents ended with {self._process.returncode}")
         report: dict[str, Any] = json.loads(self._output)
         return report
 

@@ -18,11 +18,16 @@ from pusher.wire.tables import Kind, RowSet
 _OVER_REST = ""  # in place of a local key
 
 
+class MustWrite(Exception):
+    """Rows have to be added or changed, which takes the table's lock."""
+
+
 @dataclass(kw_only=True)
 class Resolution:
-    """The rows of one request on their way; call it under the table's lock.
+    """The rows of one request on their way; call it under the table's lock, or have it look only.
 
-    Then two sites that bring the same row at the same moment get the same one.
+    Then two sites that bring the same row at the same moment get the same one. `looks_only`: raise MustWrite before
+    any row of the table is added or changed.
     `local_keys`: the site's primary key of each row. `key`: the natural key, () if there is none. `versions`: see
     Resolve; with them any site may write any row, if it knows what it undoes.
     """
@@ -35,6 +40,7 @@ class Resolution:
     agree: tuple[str, ...] = ()
     insist: bool = False
     versions: list[int] | None = None
+    looks_only: bool = False
 
     keys: list[Key | None] = field(init=False)
     refused: dict[int, str] = field(init=False)
@@ -276,6 +282,8 @@ class Resolution:
         """Adds the rows at `indexes`; returns the reason for each position in it that was refused."""
         if not indexes:
             return {}
+        if self.looks_only:
+            raise MustWrite
         plain, names, bound = self.rows.take(indexes), self.rows.names, [self._bound[i] for i in indexes]
         unsent = [column.name for column in self.target.columns(self._primary_key) if column.name not in names]
         number = next((name for name in unsent if self.target.table.column(name).numbered), None)
@@ -320,6 +328,8 @@ class Resolution:
         return [stored.get(key) for key in self._canonical(by, plain)]
 
     def _update(self, updates: list[tuple[int, Key]]) -> None:
+        if updates and self.looks_only:
+            raise MustWrite
         unsent = [place for place, name in enumerate(self._primary_key) if name not in self.rows.names]
         keys = self._bind([key for _, key in updates])
         rows = [

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -21,7 +22,7 @@ from pusher.central.pushstatus import write_pushstatus
 from pusher.central.refusals import Fault, fault_of, reason_of
 from pusher.central.remove import Removal
 from pusher.central.reports import note_findings, note_report
-from pusher.central.resolve import Resolution
+from pusher.central.resolve import MustWrite, Resolution
 from pusher.central.rows import Target
 from pusher.central.sites import (
     checkpoints,
@@ -160,8 +161,9 @@ class Store:
         if request.versions is not None and len(request.versions) != len(rows):
             raise ProtocolError("there is not one version for each row")
 
-        def run(connection: sa.Connection) -> Resolved:
-            lock(connection, table.name)
+        def run(connection: sa.Connection, *, looks_only: bool = False) -> Resolved:
+            if not looks_only:
+                lock(connection, table.name)
             resolution = Resolution(
                 target=self._target(connection, table),
                 site=request.site,
@@ -171,9 +173,15 @@ class Store:
                 agree=request.agree,
                 insist=request.insist,
                 versions=request.versions,
+                looks_only=looks_only,
             )
             return resolution.run().answer(count_resolve(connection, request.site))
 
+        if request.versions is None:
+            try:  # first without a lock: of what all sites have in common, all but the first bring nothing new
+                return self.transaction(partial(run, looks_only=True))
+            except MustWrite:
+                pass
         with self._resolving[table.name]:  # whose turn it is not yet keeps no connection busy
             return self.transaction(run)
 
@@ -207,12 +215,15 @@ class Store:
             _check_named(rows, (batch.cursor,))
         return Arrived(batch=batch, table=table, rows=rows, hashes=hashes)
 
-    def take(self, arrived: Arrived) -> Receipt | None:
-        """The receipt, or None if the batch before this one is not here yet: then it may be tried again."""
+    def take(self, arrived: Arrived, *, ahead: bool = True) -> Receipt | None:
+        """The receipt, or None if the batch before this one is not here yet: then it may be tried again.
+
+        `ahead`: to store it beside the one before is worth its while, since there is nothing else to do.
+        """
         known = self.transaction(lambda connection: known_sequence(connection, arrived), self._reading)
         if arrived.batch.sequence != known + 2:  # the sender has two batches on the line, not more
             return self.take_now(arrived)
-        if not goes_ahead(self._dialect, arrived):
+        if not (ahead and goes_ahead(self._dialect, arrived)):
             return None
         # If the one before is not in work here, it may be waiting for its turn to be: not all may wait for others.
         stranger = _place(arrived, -1) not in self._storing

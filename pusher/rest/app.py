@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from sqlalchemy.engine import Engine
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,6 +14,7 @@ from pusher.rest.compression import Compression
 from pusher.rest.limits import LimitMiddleware, Limits
 from pusher.rest.metrics import CountMiddleware, Metrics
 from pusher.rest.problems import http_error, problem, pusher_error, unexpected_error
+from pusher.rest.turns import Turns
 
 __all__ = ["make_app", "problem"]
 
@@ -50,6 +49,6 @@ def make_app(
     app.state.engine = engine
     app.state.metrics = metrics
     app.state.read_public = read_public
-    app.state.large = asyncio.Semaphore(AT_ONCE)
+    app.state.turns = Turns(AT_ONCE)
     app.state.store = Store(engine, retention_days)
     return app

@@ -28,11 +28,13 @@ _BUSY_RETRY_SECONDS = "2"
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """What one process allows. `requests_per_minute`: of one token, or of an address without one; None: any number.
-    `failures_per_minute`: requests with a token that is not valid, of one address. `idle_seconds`: without a byte."""
+    `failures_per_minute`: requests with a token that is not valid, of one address. `bodies_bytes`: of all requests that
+    are being answered. `idle_seconds`: without a byte."""
 
     requests_per_minute: int | None = None
     failures_per_minute: int = 60
-    concurrent: int = 100
+    concurrent: int = 1000
+    bodies_bytes: int = 256 << 20
     body_bytes: int = 8 << 20
     large_body_bytes: int = MAX_COMPRESSED_BYTES
     url_bytes: int = 8 << 10
@@ -76,6 +78,7 @@ class LimitMiddleware:
         self._failures = Rate(limits.failures_per_minute)
         self._valid: OrderedDict[str, None] = OrderedDict()  # tokens that were, the last time they were seen
         self._active = 0
+        self._bodies = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] == "/live":
@@ -85,20 +88,27 @@ class LimitMiddleware:
         caller = _Caller(scope)
         try:
             refusal = self._senseless(scope) or await self._too_often(caller)
-            if refusal is None and self._active >= self._limits.concurrent:
+            if refusal is None and not self._has_room(exchange.announced):
                 headers = {"Retry-After": _BUSY_RETRY_SECONDS}
                 refusal = problem(503, "Not just now", "central has its hands full", headers=headers)
             if refusal is not None:
                 await refusal(scope, exchange.receive, exchange.send)
                 return
             self._active += 1
+            self._bodies += exchange.announced
             try:
                 await self._app(scope, exchange.receive, exchange.send)
             finally:
                 self._active -= 1
+                self._bodies -= exchange.announced
         except _Stalled:
             return  # the server closes the connection
         self._learn(caller, scope, exchange.status)
+
+    def _has_room(self, body_bytes: int) -> bool:
+        if self._active >= self._limits.concurrent:
+            return False
+        return self._bodies == 0 or self._bodies + body_bytes <= self._limits.bodies_bytes
 
     def _senseless(self, scope: Scope) -> Response | None:
         limits, headers = self._limits, Headers(scope=scope)
@@ -163,6 +173,10 @@ class _Exchange:
         self._until = time.monotonic() + limits.body_seconds
         self._whole = headers.get("Content-Length", "0") == "0" and "Transfer-Encoding" not in headers
         self._asks_first = "Expect" in headers
+        length = headers.get("Content-Length", "")
+        self.announced = (
+            min(int(length[:20]), self._allowed) if length.isdecimal() else 0 if self._whole else self._allowed
+        )
         self.status = 0
 
     async def receive(self) -> Message:

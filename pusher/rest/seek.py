@@ -18,6 +18,7 @@ from pusher.rest.filters import exact
 from pusher.schema.reading import Raw, expression, raw_table
 from pusher.schema.storable import encodable
 from pusher.wire.batch import pack_cursor, unpack_cursor
+from pusher.wire.forms import learn
 from pusher.wire.tables import Column, Kind, Table
 
 _LONGEST_TOKEN = 8000
@@ -31,6 +32,9 @@ class _Token(msgspec.Struct, frozen=True, array_like=True):
 
     order: str
     place: tuple[Any, ...] | int
+
+
+learn(_Token)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -17,11 +16,10 @@ from starlette.routing import Route
 from pusher.central.batches import Arrived
 from pusher.central.store import PAUSES, Store
 from pusher.rest.access import may_push, token_of
+from pusher.rest.turns import Turns
 from pusher.wire.batch import CONTENT_ENCODING, CONTENT_TYPE, MAX_COMPRESSED_BYTES, Batch, decode, encode
-from pusher.wire.messages import Compare, EntityQuery, Hello, Look, Remove, Report, Resolve, Verified
+from pusher.wire.messages import Compare, EntityQuery, Hello, Look, Receipt, Remove, Report, Resolve, Verified
 
-_T = TypeVar("_T")
-_LARGE_BYTES = 16 << 10
 _MESSAGES: dict[str, tuple[type[msgspec.Struct], Callable[[Store, Any], msgspec.Struct]]] = {
     "hello": (Hello, Store.hello),
     "resolve": (Resolve, Store.resolve),
@@ -46,7 +44,8 @@ def _endpoint(name: str) -> Callable[[Request], Awaitable[Response]]:
             may_push(token, message.site)
             return encode(answer(request.app.state.store, message))
 
-        return _response(await _run(request, body, work))
+        async with request.app.state.turns.turn(body):
+            return _response(await run_in_threadpool(work))
 
     return endpoint
 
@@ -55,29 +54,34 @@ async def _push(request: Request) -> Response:
     """As the others, but that a batch which comes before its turn waits for it without keeping a thread busy."""
     token = await token_of(request)
     store: Store = request.app.state.store
+    turns: Turns = request.app.state.turns
     body = await read_body(request, MAX_COMPRESSED_BYTES)
+    arrived: Arrived | None = None
+    counted = False
 
-    def receive() -> Arrived:
-        batch = decode(body, Batch)
-        may_push(token, batch.site)
-        return store.receive(batch)
+    def work(last: bool) -> Receipt | None:
+        nonlocal arrived, counted
+        if arrived is None:
+            batch = decode(body, Batch)
+            may_push(token, batch.site)
+            arrived = store.receive(batch)
+            if not counted:
+                request.app.state.metrics.count_batch(batch.site, arrived.table.name, len(body))
+                counted = True
+        if last:
+            return store.take_now(arrived)
+        return store.take(arrived, ahead=not turns.crowded)
 
-    arrived = await _run(request, body, receive)
-    request.app.state.metrics.count_batch(arrived.batch.site, arrived.table.name, len(body))
-    for pause in PAUSES:
-        receipt = await _run(request, body, partial(store.take, arrived))
+    for pause in (*PAUSES, None):
+        async with turns.turn(body):
+            receipt = await run_in_threadpool(work, pause is None)
         if receipt:
-            return _response(encode(receipt))
-        await asyncio.sleep(pause)
-    return _response(encode(await _run(request, body, partial(store.take_now, arrived))))
-
-
-async def _run(request: Request, body: bytes, work: Callable[[], _T]) -> _T:
-    """In a thread. Of large messages only a few are worked on at once, so that they hold up no small ones."""
-    if len(body) < _LARGE_BYTES:
-        return await run_in_threadpool(work)
-    async with request.app.state.large:
-        return await run_in_threadpool(work)
+            break
+        if turns.crowded:
+            arrived = None  # many rows take much memory: while others have their turn, the message will do
+        await asyncio.sleep(pause or 0)
+    assert receipt is not None  # the last time it is one, or an error
+    return _response(encode(receipt))
 
 
 def _response(content: bytes) -> Response:

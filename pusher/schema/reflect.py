@@ -16,6 +16,7 @@ from sqlalchemy.engine.interfaces import ReflectedColumn
 
 from pusher.schema.engine import reaching
 from pusher.schema.stamp import stamp
+from pusher.wire.forms import learn
 from pusher.wire.tables import Column, Kind, Reference, Schema, Table
 
 # "Did not recognize type": such a column is text to us. Once for all, since threads share the filters.
@@ -76,6 +77,9 @@ class Reflected(msgspec.Struct, frozen=True, kw_only=True):
 
     stamp: str
     schema: Schema
+
+
+learn(Reflected)
 
 
 def reflect_changed(engine: Engine, known: Reflected | None, what: str = "the database") -> Reflected:

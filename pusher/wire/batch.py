@@ -12,6 +12,7 @@ import zstandard
 
 from pusher.errors import ProtocolError
 from pusher.wire.fingerprint import Fingerprint
+from pusher.wire.forms import learn
 from pusher.wire.tables import Kind, RowSet
 from pusher.wire.values import from_wire, to_wire
 
@@ -67,6 +68,9 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str | None = None
     before: Fingerprint | None = None
     rows: Packed
+
+
+learn(Batch)
 
 
 def pack_cursor(values: Iterable[Any]) -> Cursor:

@@ -8,6 +8,7 @@ import msgspec
 
 from pusher.wire.batch import Cursor, Packed
 from pusher.wire.fingerprint import Fingerprint
+from pusher.wire.forms import learn
 from pusher.wire.tables import Table
 
 MAX_ENTITIES = 1000  # rows in one Resolve
@@ -297,3 +298,9 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     detail: str
     expected: int | None = None
+
+
+learn(
+    *(Hello, Welcome, Resolve, Resolved, Receipt, EntityQuery, EntityRows, Compare, Compared, Look, Looked),
+    *(Remove, Removed, Verified, Report, Done, Problem),
+)
