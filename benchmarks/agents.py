@@ -32,7 +32,6 @@ from pusher.schema.engine import opened
 LIVE_EVERY_SECONDS = 10.0  # sixty times as often as by default
 READING_EVERY_SECONDS = 1.0
 _AGAIN_SECONDS = 1.0
-_SWITCH_SECONDS = 0.0005  # a site has a processor of its own: none waits long for what the other threads do
 _LAST_CYCLES = 5  # that a live site has for what it added before the end
 
 
@@ -174,7 +173,6 @@ def main() -> None:
     spec: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
     sites = [Simulated(**each) for each in spec["sites"]]
     logging.disable()  # what goes wrong is in the report
-    sys.setswitchinterval(_SWITCH_SECONDS)
     stop = threading.Event()
     with opened(spec["central"]) as engine:
         work = partial(live, stop=stop, central=engine) if spec["kind"] == "live" else partial(catch_up, stop=stop)

@@ -328,7 +328,9 @@ class Resolution:
         return [stored.get(key) for key in self._canonical(by, plain)]
 
     def _update(self, updates: list[tuple[int, Key]]) -> None:
-        if updates and self.looks_only:
+        if not updates:
+            return
+        if self.looks_only:
             raise MustWrite
         unsent = [place for place, name in enumerate(self._primary_key) if name not in self.rows.names]
         keys = self._bind([key for _, key in updates])

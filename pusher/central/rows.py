@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +21,9 @@ Key = tuple[Any, ...]
 _MARKS = re.compile(r" VALUES (\((?:%\(p\d+\)s(?:, )?)+\))")
 _MARK = re.compile(r"%\(p(\d+)\)s")
 _LONG_STATEMENT_CHARACTERS = 1 << 21  # longer than any that holds more than one row
+
+
+Statement = Callable[[str, Table, tuple[str, ...], tuple[str, ...]], sa.UpdateBase]  # dialect, table, names, key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,31 +53,24 @@ class Target:
 
     def insert(self, names: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
         """Adds rows; returns the reason for each index that the database refused."""
-        return self._write(sa.insert(raw_table(self.table)).values(_binds(names)), names, rows)
+        return self._write(_insert, names, (), rows)
 
     def upsert(self, names: tuple[str, ...], key: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
         """Adds rows, or overwrites those whose `key`, which the database keeps unique, is there already."""
-        statement = _upsert(self.dialect, self.table, names, key)
         if self.dialect != "mariadb" or self.referenced:
-            return self._write(statement, names, rows)
+            return self._write(_upsert, names, key, rows)
         with checked_once(self.connection, self.table, names, rows):
-            return self._write(statement, names, rows)
+            return self._write(_upsert, names, key, rows)
 
     def update(self, names: tuple[str, ...], key: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
         """Overwrites the rows whose columns `key` are those of `rows`; the other columns are set."""
-        source = raw_table(self.table)
-        values = {name: bind for name, bind in _binds(names).items() if name not in key}
-        if not values:
+        if set(names) <= set(key):
             return {}
-        binds = _binds(names)
-        return self._write(
-            sa.update(source).where(*(source.c[name] == binds[name] for name in key)).values(values), names, rows
-        )
+        return self._write(_update, names, key, rows)
 
     def delete(self, key: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
         """Deletes the rows whose columns `key` are those of `rows`; the reason for each index that was refused."""
-        source, binds = raw_table(self.table), _binds(key)
-        return self._write(sa.delete(source).where(*(source.c[name] == binds[name] for name in key)), key, rows)
+        return self._write(_delete, key, key, rows)
 
     def number(self, count: int) -> list[Key]:
         """`count` fresh primary keys of a table that the database numbers; call it under the table's lock."""
@@ -99,8 +96,10 @@ class Target:
             numbers = list(self.connection.scalars(draw))
         return numbers
 
-    def _write(self, statement: sa.UpdateBase, names: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
-        compiled = statement.compile(dialect=self.connection.dialect)
+    def _write(self, make: Statement, names: tuple[str, ...], key: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
+        if not rows:
+            return {}
+        compiled = _compiled(make, self.connection.dialect, self.dialect, self.table, names, key)
         text = str(compiled)
         named = [names[int(place)] for place in dict.fromkeys(_MARK.findall(text))]
         marks = _MARKS.search(text) if self.dialect == "mariadb" else None
@@ -129,6 +128,18 @@ class Target:
         limit = self.connection.exec_driver_sql("select @@max_allowed_packet").scalar() or 0
         if len(statement.encode()) >= limit:
             raise OverflowError(f"the row is longer than central's max_allowed_packet, {limit} bytes")
+
+
+@lru_cache(maxsize=256)
+def _compiled(
+    make: Statement,
+    own_dialect: sa.Dialect,
+    dialect: str,
+    table: Table,
+    names: tuple[str, ...],
+    key: tuple[str, ...],
+) -> sa.Compiled:
+    return make(dialect, table, names, key).compile(dialect=own_dialect)
 
 
 def _in_order(rows: list[Key], compiled: sa.Compiled) -> list[Any]:
@@ -181,6 +192,21 @@ def _write_or_split(
 def _binds(names: Iterable[str]) -> dict[str, sa.BindParameter[Any]]:
     # Numbered, because a column may be called what no driver takes as the name of a parameter.
     return {name: sa.bindparam(f"p{place}", type_=Raw()) for place, name in enumerate(names)}
+
+
+def _insert(_dialect: str, table: Table, names: tuple[str, ...], _key: tuple[str, ...]) -> sa.UpdateBase:
+    return sa.insert(raw_table(table)).values(_binds(names))
+
+
+def _update(_dialect: str, table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> sa.UpdateBase:
+    source, binds = raw_table(table), _binds(names)
+    values = {name: bind for name, bind in _binds(names).items() if name not in key}
+    return sa.update(source).where(*(source.c[name] == binds[name] for name in key)).values(values)
+
+
+def _delete(_dialect: str, table: Table, _names: tuple[str, ...], key: tuple[str, ...]) -> sa.UpdateBase:
+    source, binds = raw_table(table), _binds(key)
+    return sa.delete(source).where(*(source.c[name] == binds[name] for name in key))
 
 
 def _upsert(dialect: str, table: Table, names: tuple[str, ...], key: tuple[str, ...]) -> sa.UpdateBase:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -128,14 +129,20 @@ def forget_arrivals(connection: sa.Connection, site: str, table: str) -> None:
     connection.execute(sa.delete(map_).where(map_.c.site == site, map_.c.table_name == table))
 
 
-def emptied(connection: sa.Connection, site: str, tables: Iterable[Table]) -> tuple[str, ...]:
-    """The tables that hold no row, though rows of `site` arrived there."""
-    named = list(tables)
-    if not named:
+def emptiness(tables: Iterable[Table]) -> sa.Select[Any]:
+    """Asks of each table whether it holds a row; made once, since to spell it takes longer than to answer it."""
+    columns: list[sa.ColumnElement[bool]] = [
+        sa.exists(sa.select(sa.literal(1)).select_from(raw_table(table))) for table in tables
+    ]
+    return sa.select().add_columns(*columns)
+
+
+def emptied(connection: sa.Connection, site: str, tables: Sequence[Table], query: sa.Select[Any]) -> tuple[str, ...]:
+    """The tables that hold no row, though rows of `site` arrived there. `query`: their `emptiness`."""
+    if not tables:
         return ()
-    columns = [sa.exists(sa.select(sa.literal(1)).select_from(raw_table(table))) for table in named]
-    found = connection.execute(sa.select(*columns)).one()
-    empty = [table.name for table, holds in zip(named, found, strict=True) if not holds]
+    found = connection.execute(query).one()
+    empty = [table.name for table, holds in zip(tables, found, strict=True) if not holds]
     marks, map_ = bookkeeping.checkpoint, bookkeeping.identity
     arrived = set(connection.scalars(sa.select(marks.c.table_name).where(marks.c.site == site, marks.c.rows_total > 0)))
     return tuple(

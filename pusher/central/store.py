@@ -28,6 +28,7 @@ from pusher.central.sites import (
     checkpoints,
     count_resolve,
     emptied,
+    emptiness,
     forget_batches,
     instance_of,
     lock,
@@ -84,6 +85,7 @@ class _Known:
         tables = tuple(table for table in reflected.schema.tables if not table.name.startswith(_OWN_TABLES))
         self.schema = Schema(dialect=reflected.schema.dialect, tables=tables)
         self.hash = schema_hash(self.schema)
+        self.emptiness = emptiness(tables)
 
 
 class Store:
@@ -145,7 +147,7 @@ class Store:
                 tables=None if hello.schema_hash == hash_ else schema.tables,
                 checkpoints=checkpoints(connection, hello.site, hello.epoch),
                 resolved=resolved(connection, hello.site),
-                emptied=emptied(connection, hello.site, schema.tables),
+                emptied=emptied(connection, hello.site, schema.tables, known.emptiness),
             )
 
         return self.transaction(run)

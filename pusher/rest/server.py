@@ -29,7 +29,7 @@ _SETTINGS_VARIABLE = "PUSHER_CENTRAL_SETTINGS"
 _STOP_SECONDS = 10
 _CONNECTIONS = 10  # to the database that each worker keeps; twice as many at most
 # While a batch is taken apart, a message of two lines waits for Python's lock at each of its statements, and so long.
-_SWITCH_SECONDS = 0.0005
+_SWITCH_SECONDS = 0.002
 _HEAD_BYTES = 16 << 10  # the address and the headers of a request
 _HEAD_SECONDS = 30
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-_LARGE_BYTES = 16 << 10
+_LARGE_BYTES = 2 << 10  # some hundred rows
 
 
 class Turns:

@@ -29,6 +29,8 @@ _POSTGRESQL_SESSION = (
 )
 _SQLITE_BUSY_SECONDS = 60
 _CONNECT_SECONDS = 10
+_KEPT_ENGINES = 64
+_idle: dict[str, Engine] = {}  # by URL; who uses one takes it out
 _AWAY = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
 
 # It warns of every batch of which a row is refused; what becomes of those, the receipt says.
@@ -84,18 +86,34 @@ def open_engine(text: str, *, create: bool = False, connections: int = 5) -> Eng
 
 @contextmanager
 def opened(text: str, *, create: bool = False) -> Iterator[Engine]:
-    """`open_engine`, its connections closed at the end."""
-    engine = open_engine(text, create=create)
+    """`open_engine`, its connections closed at the end.
+
+    The engine without them is kept for the next time, since it knows how its statements are spelt: a daemon would have
+    to learn it anew in every cycle.
+    """
+    try:
+        engine = _idle.pop(text)
+    except KeyError:
+        engine = open_engine(text, create=create)
+    else:
+        _refuse_missing(engine.url, create)
     try:
         yield engine
     finally:
         engine.dispose()
+        if len(_idle) >= _KEPT_ENGINES:
+            _idle.clear()
+        _idle[text] = engine
+
+
+def _refuse_missing(url: URL, create: bool) -> None:
+    path = url.database if url.get_backend_name() == "sqlite" else None
+    if path and path != ":memory:" and not create and not Path(path).exists():
+        raise Unreachable(f"no database at {path}")
 
 
 def _open_sqlite(url: URL, create: bool) -> Engine:
-    path = url.database
-    if path and path != ":memory:" and not create and not Path(path).exists():
-        raise Unreachable(f"no database at {path}")
+    _refuse_missing(url, create)
     engine = sa.create_engine(url, connect_args={"timeout": _SQLITE_BUSY_SECONDS, "check_same_thread": False})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
