@@ -18,22 +18,27 @@ def note_report(connection: sa.Connection, report: Report) -> None:
     """Notes the end of a cycle, and as events that rows were held or came free, or that another agent reports."""
     lock(connection, f"{report.site}/report")
     table, now = bookkeeping.report, utc_now()
-    before = dict(
-        connection.execute(sa.select(table.c.table_name, table.c.held).where(table.c.site == report.site)).all()
-    )
+    columns = (table.c.table_name, table.c.sent, table.c.held, table.c.pending)
+    query = sa.select(*columns).where(table.c.site == report.site)
+    before = {
+        name: TableReport(sent=sent, held=held, pending=pending)
+        for name, sent, held, pending in connection.execute(query)
+    }
     add_events(connection, report.site, _held_changes(before, report.tables))
     agent = f"agent {report.agent_version} on {report.hostname}"
     if agent != _newest(connection, report.site, "agent"):
         add_events(connection, report.site, [("agent", agent)])
     if report.failure and report.failure[:_LONGEST] != _newest(connection, report.site, "failure"):
         add_events(connection, report.site, [("failure", report.failure[:_LONGEST])])
+    mine = table.c.site == report.site
+    if same := [name for name, found in report.tables.items() if before.get(name) == found]:
+        connection.execute(sa.update(table).where(mine, table.c.table_name.in_(same)).values(reported=now))
     for name, found in report.tables.items():
-        mine = (table.c.site == report.site, table.c.table_name == name)
         values = {"sent": found.sent, "held": found.held, "pending": found.pending, "reported": now}
-        if name in before:
-            connection.execute(sa.update(table).where(*mine).values(values))
-        else:
+        if name not in before:
             connection.execute(sa.insert(table).values(values | {"site": report.site, "table_name": name}))
+        elif before[name] != found:
+            connection.execute(sa.update(table).where(mine, table.c.table_name == name).values(values))
 
 
 def note_findings(connection: sa.Connection, verified: Verified) -> None:
@@ -56,9 +61,9 @@ def add_events(connection: sa.Connection, site: str, events: Iterator[tuple[str,
         connection.execute(sa.insert(bookkeeping.event), rows)
 
 
-def _held_changes(before: Mapping[str, int], tables: Mapping[str, TableReport]) -> Iterator[tuple[str, str]]:
+def _held_changes(before: Mapping[str, TableReport], tables: Mapping[str, TableReport]) -> Iterator[tuple[str, str]]:
     for name, found in tables.items():
-        known = before.get(name, 0)
+        known = before[name].held if name in before else 0
         if found.held > known:
             yield "held", f"{name}: {found.held:,} rows held, {found.held - known:,} more than before"
         elif found.held < known:
