@@ -81,7 +81,7 @@ class Selection:
             yield from self._walk(connection)
             return
         statement = self._ordered(select_raw(self.dialect, self.table, self.names)).offset(first or None).limit(rows)
-        result = connection.execution_options(yield_per=self._rows_at_once).execute(statement)
+        result = connection.execute(statement, execution_options={"yield_per": self._rows_at_once})
         try:
             for part in result.partitions():
                 yield self._plain(self.names, [list(column) for column in zip(*part, strict=True)])

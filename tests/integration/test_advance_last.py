@@ -66,6 +66,12 @@ def acknowledged(site: Site, table: str) -> tuple[Checkpoint | None, int]:
         return ledger.checkpoints("central").get(table), sum(block.count for block in blocks.values())
 
 
+@pytest.fixture(autouse=True)
+def batches_wait_shortly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For one before them, which does not come."""
+    monkeypatch.setattr("pusher.central.store.PAUSES", (0.01, 0.1))
+
+
 @pytest.mark.parametrize("stored", [False, True])
 @pytest.mark.parametrize("number", range(1, 9))
 def test_a_batch_without_a_receipt_moves_nothing(workshop: Workshop, site: Site, number: int, stored: bool) -> None:

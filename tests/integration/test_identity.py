@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from models import Base, House, Reading, RoomType, SensorType
 from pusher.central.migrate import upgrade
+from pusher.central.sites import lock
 from pusher.central.store import Store
 from pusher.datagen import Datagen
 from pusher.schema.engine import opened
@@ -395,3 +396,23 @@ def test_another_central_gets_everything_from_the_beginning(new_database: NewDat
         here = contents(str(site.engine.url))
         assert there["Reading"] == here["Reading"]
         assert there["Location"] == here["Location"]
+
+
+@pytest.mark.parametrize("dialect", ["mariadb", "postgresql"], indirect=True)
+def test_what_brings_nothing_new_waits_for_no_lock(dialect: str, new_database: NewDatabase, tmp_path: Path) -> None:
+    """Most of what a site brings at first, central has of others."""
+    with Workshop(new_database, tmp_path, dialect) as workshop, ThreadPoolExecutor(1) as other:
+        workshop.central.run(_HOUSE)
+        north, south = (workshop.site(name, _HOUSE) for name in ("north", "south"))
+        for site in (north, south):
+            site.run("insert into house (address, colour) values ('1 Long Road', 'red')")
+        north.push_all(workshop.store)
+        with workshop.central.engine.begin() as connection:
+            lock(connection, "house")
+            assert other.submit(south.push_all, workshop.store).result(20).table("house", "entity").stored == 1
+            south.run("insert into house (address, colour) values ('2 Long Road', 'blue')")
+            pushed = other.submit(south.push_all, workshop.store)
+            with pytest.raises(TimeoutError):
+                pushed.result(0.5)
+        assert pushed.result(20).table("house", "entity").created == 1
+        assert workshop.central.rows("select count(*) from house") == [(2,)]

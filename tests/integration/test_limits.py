@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -120,6 +121,36 @@ def test_no_more_at_once_than_there_are_hands(tmp_path: Path) -> None:
             done.set()
         assert [each.result().status_code for each in waiting] == [200] * 3
         assert central.get("house/", token).status_code == 200
+
+
+def test_no_more_bytes_at_once_than_there_is_room_for(tmp_path: Path) -> None:
+    inside, done = threading.Semaphore(0), threading.Event()
+
+    async def read(request: Request) -> Response:
+        return Response(str(len(await request.body())))
+
+    async def slow(request: Request) -> Response:
+        answer = await read(request)
+        inside.release()
+        await asyncio.get_running_loop().run_in_executor(None, done.wait, 20)
+        return answer
+
+    routes = (Route("/slow", slow, methods=["POST"]), Route("/quick", read, methods=["POST"]))
+    with limited(tmp_path, Limits(bodies_bytes=1000), *routes) as central, ThreadPoolExecutor(1) as other:
+        base = central.resturl.removesuffix("/rest/")
+        assert requests.post(base + "/quick", b"x" * 2000, timeout=30).text == "2000"  # alone it may be larger
+        waiting = other.submit(requests.post, base + "/slow", b"x" * 600, timeout=30)
+        try:
+            assert inside.acquire(timeout=10)
+            assert requests.post(base + "/quick", b"x" * 400, timeout=30).text == "400"
+            refused = requests.post(base + "/quick", b"x" * 401, timeout=30)
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+            chunks = requests.post(base + "/quick", iter([b"x"]), timeout=30)  # it may become as long as is allowed
+            assert chunks.status_code == 503
+        finally:
+            done.set()
+        assert waiting.result().text == "600"
+        assert requests.post(base + "/quick", b"x" * 401, timeout=30).text == "401"
 
 
 # --- how much ---

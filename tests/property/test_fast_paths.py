@@ -61,7 +61,7 @@ def _written(connection: sa.Connection, rows: list[tuple[Any, ...]], *, fast: bo
     return [tuple(row) for row in connection.exec_driver_sql("select * from `Fast` order by id")]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(_row, min_size=1, max_size=30), like_json=st.booleans())
 def test_text_of_a_statement_stores_what_binding_stores(
     engine: Engine, rows: list[tuple[Any, ...]], like_json: bool
@@ -92,7 +92,7 @@ def table(engine: Engine) -> Table:
     return reflect(engine).table("Fast")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(_row, max_size=30), limit=st.integers(1, 40))
 def test_arrays_hold_what_rows_hold(engine: Engine, table: Table, rows: list[tuple[Any, ...]], limit: int) -> None:
     names = tuple(name for name in _COLUMNS if name != "b")  # bytes have no exact JSON form, so they go by rows
