@@ -122,12 +122,10 @@ class Source:
         kind = plan.local.column(plan.cursor).kind
         if kind not in (*_TIMES, Kind.INTEGER):
             return False
-        ends = self.ends(plan)
+        ends = self.ends(plan) if self.dialect == "sqlite" else None
         if ends is None:
             return True
-        wanted = (
-            (str,) if kind in _TIMES and self.dialect != "sqlite" else (str, int, float) if kind in _TIMES else (int,)
-        )
+        wanted = (str, int, float) if kind in _TIMES else (int,)
         return type(ends[0]) is type(ends[1]) and isinstance(ends[0], wanted)
 
     def from_moment(self, plan: TablePlan, moment: str) -> Cursor | None:

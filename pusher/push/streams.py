@@ -24,7 +24,7 @@ from pusher.schema.paging import Page
 from pusher.schema.plan import TablePlan
 from pusher.transport.central import Central
 from pusher.wire import PROTOCOL
-from pusher.wire.batch import Batch, Cursor, pack, unpack_cursor
+from pusher.wire.batch import Batch, pack, unpack_cursor
 from pusher.wire.blocks import Start, Tally, block_of
 from pusher.wire.fingerprint import Fingerprint
 from pusher.wire.messages import Receipt, Refusal
@@ -114,24 +114,20 @@ class Streams:
         self._send(position, [Page(rows=rows, first=place, last=place, values=[])], Tally(), moves=False)
 
     def _send(self, position: Position, pages: Iterable[Page], tally: Tally, *, moves: bool) -> None:
-        table, sequence = position.table, position.sequence
+        sequence = position.sequence
         line: deque[Sent] = deque()
         with ThreadPoolExecutor(max_workers=_ON_THE_LINE, thread_name_prefix="send") as senders:
             for page in pages:
                 sequence += 1
-                last = page.last if moves else position.cursor or ()
-                prepared = self._prepare(table, page.rows)
-                before = tally.before(page.values[0]) if moves and position.in_blocks else None
-                batch = self._batch(position, prepared, sequence, page.first, last, before)
-                blocks = tally.add(page.values, prepared.hashes) if position.in_blocks else {}
+                batch, rows, blocks = self._batch(position, page, sequence, tally, moves=moves)
                 if len(line) == _ON_THE_LINE:
                     self._settle(position, line.popleft())
-                receipt = senders.submit(self._push, batch, self._pace(table), len(page.rows))
+                receipt = senders.submit(self._push, batch, self._pace(position.table), len(page.rows))
                 line.append(
                     Sent(
-                        table=table,
+                        table=position.table,
                         batch=batch,
-                        rows=prepared.local,
+                        rows=rows,
                         blocks=blocks,
                         receipt=receipt,
                         first=not line,
@@ -157,18 +153,15 @@ class Streams:
         return prepared(table, rows, self._identities.translate(table, rows))
 
     def _batch(
-        self,
-        position: Position,
-        prepared: Prepared,
-        sequence: int,
-        first: Cursor,
-        last: Cursor,
-        before: Fingerprint | None,
-    ) -> Batch:
+        self, position: Position, page: Page, sequence: int, tally: Tally, *, moves: bool
+    ) -> tuple[Batch, RowSet, dict[Start, Fingerprint]]:
+        """The next batch, the site's own rows behind it, and the blocks as they are with it."""
         table = position.table
+        prepared = self._prepare(table, page.rows)
         if prepared.faults:
             self._hold(table, prepared.faults)
-        return Batch(
+        before = tally.before(page.values[0]) if moves and position.in_blocks else None
+        batch = Batch(
             protocol=PROTOCOL,
             site=self._site,
             epoch=self._epoch,
@@ -176,13 +169,15 @@ class Streams:
             sequence=sequence,
             key=table.to_central(table.key),
             origin=None if table.key else prepared.local.tuples(table.identity),
-            first=first,
-            last=last,
+            first=page.first,
+            last=page.last if moves else position.cursor or (),
             fingerprint=prepared.fingerprint,
             cursor=position.central_cursor,
             before=before,
             rows=pack(tuple(table.local.column(name).kind for name in table.sent), prepared.sent),
         )
+        blocks = tally.add(page.values, prepared.hashes) if position.in_blocks else {}
+        return batch, prepared.local, blocks
 
     def _settle(self, position: Position, sent: Sent) -> None:
         """Waits for the receipt; only then moves the checkpoint."""
