@@ -20,7 +20,7 @@ from pusher.schema.engine import opened
 from tests.conftest import NewDatabase
 from tests.stage import CentralService, pusher, write_config
 
-_READINGS = int(os.environ.get("PROOF_READINGS", "15000"))
+_READINGS = int(os.environ.get("PROOF_READINGS", "10000"))
 _PROPAGATE = "\n[table Reading]\ndeletes = propagate\n"
 _KEY = (Reading.time, Reading.nodeId, Reading.typeId)
 _OTHER_TYPE = 2

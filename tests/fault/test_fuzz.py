@@ -367,7 +367,7 @@ _COLUMNS = (
 
 
 @given(name=st.sampled_from(sorted(_TEMPLATES)), data=st.data())
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 def test_messages_with_something_else_in_them(service: Service, name: str, data: st.DataObject) -> None:
     message = dict(_TEMPLATES[name])
     for key in data.draw(st.lists(st.sampled_from(sorted(message)), max_size=2, unique=True)):
@@ -383,7 +383,7 @@ def test_messages_with_something_else_in_them(service: Service, name: str, data:
         max_size=4,
     )
 )  # fmt: skip
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 def test_objects_with_anything_in_them(service: Service, objects: list[dict[str, Any]]) -> None:
     raw = json.dumps(objects).encode()
     service.bulk(raw)
@@ -391,7 +391,7 @@ def test_objects_with_anything_in_them(service: Service, objects: list[dict[str,
 
 
 @given(st.binary(max_size=200), st.sampled_from(_SYNC))
-@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 def test_any_bytes(service: Service, raw: bytes, name: str) -> None:
     service.send(f"/sync/v1/{name}", raw)
     service.sync(name, raw)
