@@ -26,7 +26,7 @@ from tests.fault.sides import copy_database
 from tests.fault.troubles import OF_ROWS_ON
 from tests.inprocess import Row, Site, Workshop
 
-_EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "12"))
+_EXAMPLES = int(os.environ.get("FAULT_EXAMPLES", "8"))
 _STEPS = 25
 _QUIET_CYCLES = 4
 _BATCH_ROWS = 3

@@ -88,7 +88,7 @@ def refill(engine: sa.Engine, table: sa.Table, rows: list[dict[str, Any]]) -> No
             connection.execute(sa.insert(table), rows)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=_rows, sort=_sort, limit=st.integers(1, 5))
 def test_pages_give_each_row_once_and_in_order(
     central: Central,

@@ -123,7 +123,7 @@ def values_of(dialect: str, kind: Kind) -> st.SearchStrategy[Any]:
 
 
 @given(data=st.data(), kind=st.sampled_from(Kind), dialect=st.sampled_from(DIALECTS))
-@settings(_settings, max_examples=60)
+@settings(_settings, max_examples=40)
 def test_the_wire_gives_back_what_it_was_given(data: st.DataObject, kind: Kind, dialect: str) -> None:
     column = data.draw(st.lists(st.none() | values_of(dialect, kind) | st.floats(), max_size=8))
     back = from_wire(kind, msgspec.json.decode(msgspec.json.encode(to_wire(kind, column))))
@@ -154,7 +154,7 @@ def _hashable(document: Any) -> object:
 
 
 @given(data=st.data(), kind=st.sampled_from(Kind))
-@settings(_settings, max_examples=60)
+@settings(_settings, max_examples=40)
 def test_forms_are_equal_exactly_if_values_are(data: st.DataObject, kind: Kind) -> None:
     values = data.draw(st.lists(_NATURAL[kind], min_size=2, max_size=6))
     if kind in (Kind.FLOAT, Kind.SINGLE):
@@ -169,7 +169,7 @@ def test_forms_are_equal_exactly_if_values_are(data: st.DataObject, kind: Kind) 
 
 
 @given(data=st.data(), kind=st.sampled_from(Kind), dialect=st.sampled_from(DIALECTS))
-@settings(_settings, max_examples=60)
+@settings(_settings, max_examples=40)
 def test_whole_columns_are_treated_as_value_by_value(data: st.DataObject, kind: Kind, dialect: str) -> None:
     """The short cuts of canonical forms and of binding give byte for byte what the long way gives."""
     column = Column(name="c", kind=kind, declared=data.draw(st.sampled_from(["", "INTEGER", "CHAR(5)"])),
@@ -194,7 +194,7 @@ def test_whole_columns_are_treated_as_value_by_value(data: st.DataObject, kind: 
 @given(
     data=st.data(), kind=st.sampled_from([Kind.TIME, Kind.DATETIME, Kind.INSTANT]), scale=st.none() | st.integers(0, 6)
 )
-@settings(_settings, max_examples=60)
+@settings(_settings, max_examples=40)
 def test_whole_columns_of_moments_are_read_as_value_by_value(
     data: st.DataObject, kind: Kind, scale: int | None
 ) -> None:
