@@ -265,7 +265,7 @@ def test_verify_finds_what_differs_and_nothing_else(
     with Workshop(new_database, tmp_path, here, there) as workshop, closing(Pair(workshop)) as pair:
         # Not shrunk, which would take minutes: the assertion shows the cells on which the two disagree.
         @given(rows=_rows(here), data=st.data())
-        @settings(max_examples=1, phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck))
+        @settings(max_examples=2, phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck))
         def run(rows: list[Row], data: st.DataObject) -> None:
             pinned = range(len(rows), len(rows) + len(_PINNED))
             pair.begin([*rows, *((_EPOCH, _PLACES[name], value) for name, value, _, _ in _PINNED)])
