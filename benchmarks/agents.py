@@ -29,7 +29,7 @@ from pusher.errors import PusherError
 from pusher.job import NoProgress, Outcome
 from pusher.schema.engine import opened
 
-LIVE_EVERY_SECONDS = 10.0  # sixty times as often as by default
+LIVE_EVERY_SECONDS = 60.0  # ten times as often as by default
 READING_EVERY_SECONDS = 1.0
 _AGAIN_SECONDS = 1.0
 _LAST_CYCLES = 5  # that a live site has for what it added before the end
@@ -111,7 +111,7 @@ def catch_up(site: Simulated, stop: threading.Event) -> SiteReport:
 
 
 def live(site: Simulated, stop: threading.Event, central: Engine) -> SiteReport:
-    """A reading a second and a cycle each ten seconds, or one right after the other where they take longer."""
+    """A reading a second and a cycle a minute, or one right after the other where they take longer."""
     report = SiteReport(number=site.number)
     added: list[float] = []
     cycles: list[Cycle] = []

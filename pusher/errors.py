@@ -5,13 +5,16 @@
     ├── ConfigError                  2   synchronise.conf is at fault; carries every fault at once
     ├── AccessRefused                2   central, or an SSH host on the way, does not let us in or is not to be trusted
     ├── Unreachable                  3   a side cannot be reached; worth trying again
-    │   ├── SourceUnreachable            the site's own database
-    │   └── CentralUnreachable           central; may carry retry_after_seconds
+    │   ├── SourceUnreachable            the site's own database, or its files
+    │   ├── CentralUnreachable           central; may carry retry_after_seconds
+    │   └── DestinationUnreachable       where files go
     ├── AlreadyRunning               4   another instance uses the same state folder
     ├── SchemaMismatch               1   a table cannot be pushed as the two schemas stand
     ├── MappingConflict              1   rows that must agree on both sides do not
     ├── SuddenlyEmpty                1   a side holds nothing any more where it held rows
     ├── SequenceConflict             1   central is not where this site believes it to be
+    ├── FileRefused                  1   one file cannot go where it should
+    │   └── Occupied                     another file has its name there
     └── ProtocolError                1   a message that cannot be understood
 
 A row that a database refuses is not an error of a run: it is a `Refusal` in a receipt, and held.
@@ -63,6 +66,10 @@ class CentralUnreachable(Unreachable):
         self.retry_after_seconds = retry_after_seconds
 
 
+class DestinationUnreachable(Unreachable):
+    pass
+
+
 class AlreadyRunning(PusherError):
     exit_code = 4
 
@@ -85,6 +92,14 @@ class SequenceConflict(PusherError):
     def __init__(self, message: str, expected: int) -> None:
         super().__init__(message)
         self.expected = expected
+
+
+class FileRefused(PusherError):
+    pass
+
+
+class Occupied(FileRefused):
+    pass
 
 
 class ProtocolError(PusherError):

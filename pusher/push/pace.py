@@ -1,4 +1,7 @@
-"""How many rows a batch has, so that its receipt comes within some seconds: what is lost with a line is sent again."""
+"""How many rows a batch has, so that its receipt comes within some seconds: what is lost with a line is sent again.
+
+What a batch waits at central behind those of other sites does not count: smaller ones would make that queue longer.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ class Pace:
         return self._rows
 
     def took(self, seconds: float, rows: int) -> None:
-        """Learns how long a batch of `rows` was on the line."""
+        """Learns how long a batch of `rows` was on the line and in work."""
         if seconds > _LONG_SECONDS:
             self._rows = max(min(_LEAST_ROWS, self._most), min(self._rows, rows // 2))
         elif seconds < _SHORT_SECONDS and rows == self._rows:

@@ -142,7 +142,7 @@ class Streams:
     def _push(self, batch: Batch, pace: Pace, rows: int) -> Receipt:
         began = time.monotonic()
         receipt = self._central.push(batch)
-        pace.took(time.monotonic() - began, rows)
+        pace.took(time.monotonic() - began - receipt.waited_seconds, rows)
         return receipt
 
     def hashes(self, table: TablePlan, rows: RowSet) -> list[bytes]:

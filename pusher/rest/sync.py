@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
+from msgspec import structs
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -56,6 +58,7 @@ async def _push(request: Request) -> Response:
     store: Store = request.app.state.store
     turns: Turns = request.app.state.turns
     body = await read_body(request, MAX_COMPRESSED_BYTES)
+    came = time.monotonic()
     arrived: Arrived | None = None
     counted = False
 
@@ -74,6 +77,7 @@ async def _push(request: Request) -> Response:
 
     for pause in (*PAUSES, None):
         async with turns.turn(body):
+            waited = time.monotonic() - came
             receipt = await run_in_threadpool(work, pause is None)
         if receipt:
             break
@@ -81,7 +85,7 @@ async def _push(request: Request) -> Response:
             arrived = None  # many rows take much memory: while others have their turn, the message will do
         await asyncio.sleep(pause or 0)
     assert receipt is not None  # the last time it is one, or an error
-    return _response(encode(receipt))
+    return _response(encode(structs.replace(receipt, waited_seconds=round(waited, 1))))
 
 
 def _response(content: bytes) -> Response:

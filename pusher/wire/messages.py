@@ -112,13 +112,15 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     versions: list[int] | None = None
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a batch; central keeps it, and gives the same one to a repeat."""
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a batch; central keeps it, and gives the same one to a repeat. `waited_seconds`: of this
+    answer, how long the batch lay there until its turn came."""
 
     sequence: int
     rows: int
     stored: int
     refused: list[Refusal]
+    waited_seconds: float = 0.0
 
 
 class EntityQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
+from msgspec import structs
 
 from models import Node, Reading, bookkeeping
 from pusher.central.rows import Target
@@ -16,7 +17,7 @@ from pusher.wire.batch import Batch
 from pusher.wire.messages import Receipt
 from tests.contract.conftest import Stage
 from tests.contract.site import Site
-from tests.contract.ways import WAYS, store
+from tests.contract.ways import WAYS, rest, store
 
 VALUES = sa.select(Reading.time, Reading.value).order_by(Reading.time)
 SEQUENCES = sa.select(bookkeeping.batch.c.sequence).order_by(bookkeeping.batch.c.applied, bookkeeping.batch.c.sequence)
@@ -34,6 +35,11 @@ def push(site: Site) -> Push:
     return lambda batch: senders.submit(site.central.push, batch)
 
 
+def kept(answer: Future[Receipt]) -> Receipt:
+    """The receipt as central keeps it: how long it took to get is said beside it."""
+    return structs.replace(answer.result(), waited_seconds=0.0)
+
+
 def values(stage: Stage) -> list[float]:
     return [value for _, value in stage.rows(VALUES)]
 
@@ -43,8 +49,17 @@ def test_the_second_batch_waits_for_the_first(stage: Stage, site: Site, push: Pu
     time.sleep(0.3)
     assert not later.done()
     assert site.central.push(site.readings(1, 1)).sequence == 1
-    assert later.result() == Receipt(sequence=2, rows=1, stored=1, refused=[])
+    assert kept(later) == Receipt(sequence=2, rows=1, stored=1, refused=[])
     assert len(values(stage)) == 2
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way[0] is rest], indirect=True)
+def test_a_receipt_says_how_long_the_batch_had_to_wait(site: Site, push: Push) -> None:
+    """A site that took this for a slow line would send ever smaller batches to a busy central."""
+    later = push(site.readings(2, 2))
+    time.sleep(0.5)
+    assert site.central.push(site.readings(1, 1)).waited_seconds < 0.2
+    assert 0.2 < later.result().waited_seconds < 5
 
 
 def test_pairs_in_the_wrong_order_are_stored_in_the_right_one(stage: Stage, site: Site, push: Push) -> None:
@@ -64,7 +79,7 @@ def test_a_batch_that_waits_and_comes_again_counts_once(stage: Stage, site: Site
     twice = [push(site.readings(3, 3)) for _ in range(2)]
     time.sleep(0.1)
     site.central.push(site.readings(2, 2))
-    assert twice[0].result() == twice[1].result()
+    assert kept(twice[0]) == kept(twice[1])
     assert len(values(stage)) == 3
     marks = bookkeeping.checkpoint
     assert stage.rows(sa.select(marks.c.rows_total).where(marks.c.table_name == "Reading")) == [(3,)]
