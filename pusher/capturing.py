@@ -216,7 +216,7 @@ def _plans(settings: Settings, source: Source) -> dict[str, list[TablePlan]]:
     local = source.schema()
     known: list[Schema] = []
     with Ledger(settings.general.state) as ledger:
-        for location in settings.locations:
+        for location in (each for each in settings.locations if each.kind == "push"):
             schema = ledger.location(location.name).schema if location.on else None
             if schema:
                 known.append(Schema(dialect="", tables=msgspec.json.decode(schema, type=tuple[Table, ...])))

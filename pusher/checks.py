@@ -43,10 +43,15 @@ def run_checks(path: Path, names: Sequence[str], *, accept_host_keys: bool = Fal
     yield Finding(what="configuration", detail=f"{path}: site {settings.general.site}, {len(locations)} locations on")
     faults = list(_check_state(settings.general.state))
     yield from faults or [Finding(what="state folder", detail=str(settings.general.state))]
+    for location in [each for each in locations if each.files and not faults]:
+        yield from _check_files(settings, location, accept_host_keys)
+    pushed = [location for location in locations if location.kind == "push"]
+    if not pushed:
+        return
     try:
         with open_source(settings) as source:
             yield from _check_database(path, settings, source)
-            for location in [] if faults else locations:
+            for location in [] if faults else pushed:
                 yield from _check_location(settings, location, source, accept_host_keys)
     except PusherError as error:
         yield from _faults("local database", error)
@@ -99,6 +104,28 @@ def _check_location(
     ignored = [table.name for table in plan.tables if table.role is Role.IGNORE]
     detail = f"{len(plan.working)} tables are pushed"
     yield Finding(what=location.name, detail=detail + (f", left alone: {', '.join(ignored)}" if ignored else ""))
+
+
+def _check_files(settings: Settings, location: Location, accept_host_keys: bool) -> Iterator[Finding]:
+    from pusher.files.opening import open_destination  # and what a job of this kind needs
+    from pusher.files.probing import probe
+
+    hosts: list[str] = []
+    findings: list[str] = []
+    fault: PusherError | None = None
+    try:
+        with (
+            Ledger(settings.general.state) as ledger,
+            open_destination(settings, location, accept_host_keys=accept_host_keys, note=hosts.append) as destination,
+        ):
+            findings = list(probe(settings, location, destination, ledger))
+    except PusherError as error:
+        fault = error
+    yield from _hosts(location, hosts)
+    for text in findings:
+        yield Finding(what=location.name, detail=text)
+    if fault:
+        yield from _faults(location.name, fault)
 
 
 def _hosts(location: Location, texts: Sequence[str]) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pusher.config_files import FILES_KEYS, GRAPH_KEYS, FilesSettings, files_faults, location_of
 from pusher.config_keys import (
     KEYS,
     KINDS_LATER,
@@ -28,7 +29,7 @@ from pusher.errors import ConfigError, UsageError
 from pusher.inifile import Line, find_entry, read_text, replace_file, scan, with_value
 
 __all__ = [
-    "General", "Key", "Location", "Secret", "Settings", "TableSettings",
+    "FilesSettings", "General", "Key", "Location", "Secret", "Settings", "TableSettings",
     "documented_keys", "example", "find_config", "load", "read_lastupdate", "write_lastupdate",
 ]  # fmt: skip
 
@@ -46,7 +47,8 @@ class General:
 
 @dataclass(frozen=True, kw_only=True)
 class Location:
-    """Central is at `resturl` or at `dbstring`, as the SSH host `url` sees it if there is one.
+    """Central is at `resturl` or at `dbstring`, as the SSH host `url` sees it if there is one. With kind = files,
+    `files` says where files go, and `resturl` or `url` how to get there.
 
     `lastupdate` is the text as it stands in the file, None if it is missing, empty or the word None.
     """
@@ -66,6 +68,7 @@ class Location:
     dbstring: Secret | None = None  # an SQLAlchemy URL, which may hold a password
     reconcile: Literal["off", "daily", "deep"] = "off"
     lastupdate: str | None = None
+    files: FilesSettings | None = None
 
     @property
     def private_key(self) -> Path | None:
@@ -108,6 +111,7 @@ class Settings:
 
 SYSTEM_CONFIG = Path("/etc/pusher/synchronise.conf")
 
+_KEYS = {**KEYS, "files": FILES_KEYS}
 _RESERVED = ("general", "locations")
 _FLAGS = dict.fromkeys(("1", "yes", "on", "true"), True) | dict.fromkeys(("0", "no", "off", "false"), False)
 
@@ -173,7 +177,7 @@ class _Reader:
     def _values(self, kind: str, section: _Section, *, complete: bool = True) -> dict[str, Any]:
         values: dict[str, Any] = {}
         entries = dict(section.entries)
-        for key in KEYS[kind]:
+        for key in _KEYS[kind]:
             line = entries.pop(key.name, None)
             text = line.value if line else key.default() if callable(key.default) else key.default
             if text is None:
@@ -184,7 +188,7 @@ class _Reader:
                 if complete or not isinstance(fault, Missing):
                     self._fault(line.number if line else section.number, section.name, f"{key.name}: {fault}")
         for name, line in entries.items():
-            hint = guess(name, [key.name for key in KEYS[kind]])
+            hint = guess(name, [key.name for key in _KEYS[kind]])
             shown = f' "{line.key}"' if "did you mean" in hint else ""  # else it may be the rest of a wrapped secret
             self._fault(line.number, section.name, f"unknown key{shown}{hint}")
         return values
@@ -210,12 +214,20 @@ class _Reader:
             return {}
         kind = section.entries.get("kind")
         if kind and kind.value in KINDS_LATER:  # nor are its other keys, and they may well be right
-            self._fault(kind.number, name, f"kind = {kind.value} is not available in this version; use kind = push")
+            self._fault(kind.number, name, f"kind = {kind.value} is not available in this version; use push or files")
             return {}
+        if kind and kind.value == "files":
+            return {"name": name, "on": on, **self._files(section, complete=on is not False)}
         values = self._values("location", section, complete=on is not False)
         for key, text in way_faults(section.entries, values.get("dbstring")):
             self._fault(section.entries[key].number if key else section.number, name, text)
         return {"name": name, "on": on, **values}
+
+    def _files(self, section: _Section, *, complete: bool) -> dict[str, Any]:
+        values = self._values("files", section, complete=complete)
+        for key, text in files_faults(section.entries, values):
+            self._fault(section.entries[key].number if key else section.number, section.name, text)
+        return location_of(values) if {"source", "to"} <= values.keys() else {}
 
     def _table(self, section: _Section) -> dict[str, Any]:
         return {"name": section.name.removeprefix("table "), **self._values("table NAME", section)}
@@ -290,8 +302,14 @@ def _section_is_gone(path: Path, location: str) -> ConfigError:
 
 # --- a new file -----------------------------------------------------------------------------------------------------
 
+_FILES_OFF = (
+    *("sshfolder", "sshpassword", "exclude", "startswith", "contains", "not_before", "not_after"),
+    *("rename", "watch", "reconcile"),
+)
+_ARCHIVE = ("kind", "from", "to", *GRAPH_KEYS)
+_SHAREPOINT = "sharepoint://example.sharepoint.com/sites/lab/Files/raw"
 _EXAMPLE = """\
-; What this site pushes, and where to. `pusher check` tells whether it works.
+; What this site sends, and where to. `pusher check` tells whether it works.
 ;
 ; What follows ; or # after a blank is a comment. Write a secret as env:NAME (an environment variable) or as
 ; file:PATH (relative to this file). Written out here, it is taken only if nobody else may read: chmod 600 FILE.
@@ -303,6 +321,8 @@ _EXAMPLE = """\
 [locations]                                     ; each has a section of its name below; 1 = on, 0 = off
 central = 1
 lab = 0
+instrument = 0
+archive = 0
 
 [central]
 {central}
@@ -310,6 +330,14 @@ lab = 0
 ; The same through an SSH host, right into central's database; `resturl` can go through one, too.
 [lab]
 {lab}
+
+; Files that an instrument writes.
+[instrument]
+{instrument}
+
+; The same to SharePoint; central's resturl or a folder do as well.
+[archive]
+{archive}
 
 ; A section like this for each table that `pusher plan` shows wrong, and only for those.
 ;[table Reading]
@@ -319,7 +347,7 @@ lab = 0
 
 def documented_keys() -> dict[str, tuple[Key, ...]]:
     """Every key by the kind of its section; those of [locations] are the operator's own words."""
-    return dict(KEYS)
+    return dict(_KEYS)
 
 
 def example(site: str | None = None) -> str:
@@ -335,13 +363,17 @@ def example(site: str | None = None) -> str:
         lab=_sample(
             "location", off=("sshfolder", "sshport", "sshpassword", "reconcile"), leave_out=("kind", *REST_KEYS)
         ),
+        instrument=_sample("files", off=_FILES_OFF, leave_out=(*GRAPH_KEYS, "token", "cafile")),
+        archive=_sample(
+            "files", off=(), leave_out=[key.name for key in FILES_KEYS if key.name not in _ARCHIVE], to=_SHAREPOINT
+        ),
         table=_sample("table NAME", off=[key.name for key in KEYS["table NAME"]]),
     )
 
 
 def _sample(kind: str, off: Collection[str], leave_out: Collection[str] = (), **values: str) -> str:
     lines = []
-    for key in (key for key in KEYS[kind] if key.name not in leave_out):
+    for key in (key for key in _KEYS[kind] if key.name not in leave_out):
         text = f"{';' if key.name in off else ''}{key.name} = {values.get(key.name, key.sample)}"
         lines.append(f"{text:<47} ; {key.about}")
     return "\n".join(lines)

@@ -73,14 +73,14 @@ def _form(pattern: str, wanted: str, convert: Callable[[str], object] = str, *, 
     return parse
 
 
-def _path(text: str, place: Place) -> Path:
+def parse_path(text: str, place: Place) -> Path:
     if not text:
         raise Fault("has no value; write a path, or remove the line")
     return Path(os.path.abspath(place.path)).parent / os.path.expanduser(text)
 
 
 def _readable(text: str, place: Place) -> Path:
-    path = _path(text, place)
+    path = parse_path(text, place)
     if not (path.is_file() and os.access(path, os.R_OK)):
         raise Missing(f"cannot read the file {path}; correct the path or its permissions")
     return path
@@ -90,7 +90,7 @@ def _columns(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(","))
 
 
-def _resturl(text: str, _: Place) -> str:
+def parse_resturl(text: str, _: Place) -> str:
     try:
         parts = urlsplit(text)
         sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -110,10 +110,10 @@ def _referenced(text: str, place: Place) -> str | None:
     if scheme not in ("env", "file"):
         return None
     try:
-        value = place.environ.get(target, "") if scheme == "env" else _path(target, place).read_text("utf-8-sig")
+        value = place.environ.get(target, "") if scheme == "env" else parse_path(target, place).read_text("utf-8-sig")
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise Missing(f"cannot read the file {_path(target, place)}: {reason}; put the secret there") from None
+        raise Missing(f"cannot read the file {parse_path(target, place)}: {reason}; put the secret there") from None
     if not value.strip():
         what = f"environment variable {target} is not set" if scheme == "env" else f"file {target} is empty"
         raise Missing(f"the {what}; put the secret there")
@@ -163,11 +163,11 @@ def _database(text: str, place: Place) -> Secret:
         place.refuse_exposed_secret()
     name = url.database or ":memory:"
     if url.get_backend_name() == "sqlite" and name != ":memory:" and not name.startswith("file:"):
-        return Secret(url.set(database=str(_path(name, place))).render_as_string(hide_password=False))
+        return Secret(url.set(database=str(parse_path(name, place))).render_as_string(hide_password=False))
     return Secret(value or text)
 
 
-def _seconds(text: str, _: Place) -> float:
+def parse_seconds(text: str, _: Place) -> float:
     form = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)\s*([a-z]*)", text.lower())
     unit = form and next((seconds for words, seconds in _UNITS.items() if form[2] in words.split()), None)
     if not form or (unit is None and float(form[1])):
@@ -234,11 +234,11 @@ _MINUTES = _form(r"(?=.*[1-9])[0-9]{1,6}(\.[0-9]{1,6})?", "a number of minutes a
 _HOST = _form(r"[^\s/@\[\]]+", "an SSH host; write its name alone, the rest as sshuser and sshport", shown=False)
 _USER = _form(r"[^\s@:]+", "the name of a user", shown=False)
 _FILE = _form(r".*[^/]", "the name of a file in sshfolder")
-_KIND = _form("push", "a kind of job; the only one is push")
+_KIND = _form("push", "a kind of job; there are push and files")
 _ROLE = _form("entity|stream|ignore", "entity, stream or ignore")
 _DIRECTION = _form("up|both", "up or both")
 _DELETES = _form("report|propagate", "report or propagate")
-_RECONCILE = _form("off|daily|deep", "off, daily or deep")
+RECONCILE = _form("off|daily|deep", "off, daily or deep")
 _CAPTURE = _form("none|triggers", "none or triggers")
 _COLUMN = _form(r"[^,]+", "the name of one column")
 _COLUMNS = _form(r"\s*[^\s,][^,]*(,\s*[^\s,][^,]*)*", "a list of columns with commas between them", _columns)
@@ -248,7 +248,7 @@ _MARIADB = "mysql+pymysql://pusher@127.0.0.1/ch"
 # The databases that can be reached through an SSH host, and where they listen if the URL does not say.
 SERVER_PORTS = {"mysql": 3306, "mariadb": 3306, "postgresql": 5432}
 
-KINDS_LATER = ("export", "files", "import")
+KINDS_LATER = ("export", "import")
 REST_KEYS = ("resturl", "token", "cafile")
 SSH_KEYS = ("sshuser", "sshfolder", "sshkey", "sshport", "sshpassword")
 
@@ -259,21 +259,21 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("localurl", "database of this site, as an SQLAlchemy URL", _database, _SQLITE, _SQLITE),
         Key("pushlimit", "rows in one batch", _ROWS, "20000", "20000"),
         Key("synctime", "minutes between cycles", _MINUTES, "10", "10", field="synctime_minutes"),
-        Key("state", "folder of ledger, lock and logs; relative to this file", _path, "state", "state"),
+        Key("state", "folder of ledger, lock and logs; relative to this file", parse_path, "state", "state"),
     ),
     "location": (
         Key("kind", "what to do there; push is the default", _KIND, "push", "push"),
-        Key("resturl", "address of central's REST interface", _resturl, _REST),
+        Key("resturl", "address of central's REST interface", parse_resturl, _REST),
         Key("token", "secret from central's `pusher token new`", _token, "env:PUSHER_TOKEN"),
         Key("cafile", "certificates to trust instead of the system's", _readable, "central-ca.pem"),
         Key("url", "SSH host to go through, or its alias in sshfolder's config", _HOST, "lab.example.org"),
         Key("sshuser", "user there; default: as `ssh` has it", _USER, "dang"),
-        Key("sshfolder", "folder of known_hosts, config and keys", _path, "~/.ssh", "~/.ssh"),
+        Key("sshfolder", "folder of known_hosts, config and keys", parse_path, "~/.ssh", "~/.ssh"),
         Key("sshkey", "key file in sshfolder; default: as `ssh` has it", _FILE, "id_ed25519"),
         Key("sshport", "port there; default: as `ssh` has it", _port, "22"),
         Key("sshpassword", "secret: passphrase of the key, or password there", _secret, "env:SSH_PASSWORD"),
         Key("dbstring", "central's database, instead of resturl", _database, _MARIADB),
-        Key("reconcile", "off | daily | deep: compare each night and repair", _RECONCILE, "daily", "off"),
+        Key("reconcile", "off | daily | deep: compare each night and repair", RECONCILE, "daily", "off"),
         Key("lastupdate", "delete it, or None, to send everything again", _marker, "None"),
     ),
     "table NAME": (
@@ -283,14 +283,14 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key(
             "settle",
             "how long a new row is left alone, lest an older one follow",
-            _seconds,
+            parse_seconds,
             "5 seconds",
             field="settle_seconds",
         ),
         Key(
             "lookback",
             "how far back each cycle looks for late and changed rows",
-            _seconds,
+            parse_seconds,
             "1 hour",
             field="lookback_seconds",
         ),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import fcntl
 import logging
 import os
 import queue
@@ -11,26 +9,22 @@ import random
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
-
 from pusher.config import Location, Settings, load
-from pusher.errors import AlreadyRunning, ConfigError, PusherError, UsageError
+from pusher.errors import ConfigError, PusherError, UsageError
 from pusher.job import Outcome, Progress
-from pusher.ledger import Ledger, prepare_state
 from pusher.log import event
-from pusher.nightly import reconcile
 from pusher.notify import ServiceManager
-from pusher.push.pusher import PushJob
-from pusher.push.source import open_source
+from pusher.runs import run_location
 from pusher.schedule import Schedule
 from pusher.transport.central import Traffic
-from pusher.transport.reach import reach
+from pusher.watching import Watches
 
 log = logging.getLogger(__name__)
 
@@ -40,42 +34,22 @@ _READ_AGAIN_SECONDS = 60  # a secret may have changed in a file of its own, a fa
 _STUCK_SECONDS = 1800
 
 
-@contextmanager
-def only_instance(state: Path) -> Iterator[None]:
-    """Holds the state folder for this process; the system lets go of it however the process ends.
+def chosen(settings: Settings, names: Sequence[str], kind: str | None = None) -> list[Location]:
+    """The locations called `names`, or all that are switched on; of one kind, if it is given.
 
-    Raises AlreadyRunning, naming the other process; ConfigError if the folder cannot be used.
-    """
-    prepare_state(state)
-    try:
-        handle = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigError([f"{state / 'lock'} cannot be used: {error.strerror}; remove it, or correct it"]) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            other = os.pread(handle, 20, 0).decode(errors="replace").strip() or "unknown"
-            raise AlreadyRunning(f"another pusher (process {other}) uses {state}") from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(handle)
-
-
-def chosen(settings: Settings, names: Sequence[str]) -> list[Location]:
-    """The locations called `names`, or all that are switched on.
-
-    Raises UsageError if one is unknown or off, ConfigError if there is nothing to do.
+    Raises UsageError if one is unknown, off or of another kind, ConfigError if there is nothing to do.
     """
     if names:
         locations = [settings.location(name) for name in dict.fromkeys(names)]
         for location in locations:
             if not location.on:
                 raise UsageError(f'location "{location.name}" is switched off; set {location.name} = 1 in [locations]')
+            if kind not in (None, location.kind):
+                raise UsageError(f'location "{location.name}" is of kind {location.kind}; this is for {kind}')
         return locations
-    locations = [location for location in settings.locations if location.on]
+    locations = [location for location in settings.locations if location.on and kind in (None, location.kind)]
+    if kind and not locations:
+        raise ConfigError([f"{settings.path}: no location of kind {kind} is switched on; see [locations]"])
     if not locations:
         raise ConfigError([f"{settings.path}: [locations] switches nothing on; set one of them to 1"])
     return locations
@@ -90,69 +64,7 @@ def cycle(path: Path, names: Sequence[str], progress: Progress, *, force: bool =
     settings = load(path)
     locations = chosen(settings, names)
     with ThreadPoolExecutor(max_workers=len(locations), thread_name_prefix="location") as pool:
-        return list(pool.map(lambda location: _run(settings, location, progress, force=force), locations))
-
-
-def _unheeded(_: Traffic) -> None:
-    pass
-
-
-def _run(
-    settings: Settings,
-    location: Location,
-    progress: Progress,
-    reached: Callable[[Traffic], None] = _unheeded,
-    *,
-    force: bool = False,
-) -> Outcome:
-    """`reached` is told of central once there is a way to it."""
-    started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    with Ledger(settings.general.state) as ledger:
-        outcome = _attempt(settings, location, ledger, progress, reached, force)
-        ledger.note_run(location.name, started, outcome.seconds, msgspec.json.encode(outcome), outcome.exit_code)
-    level = logging.INFO if outcome.exit_code == 0 else logging.WARNING
-    log.log(
-        level,
-        event(
-            "cycle_ended",
-            location=outcome.location,
-            sent=outcome.sent,
-            held=outcome.held,
-            bytes=outcome.bytes_sent,
-            seconds=round(outcome.seconds, 2),
-            error=outcome.error,
-        ),
-    )
-    return outcome
-
-
-def _attempt(
-    settings: Settings,
-    location: Location,
-    ledger: Ledger,
-    progress: Progress,
-    reached: Callable[[Traffic], None],
-    force: bool,
-) -> Outcome:
-    """What came of the job, or why there was no way to either side."""
-    began = time.monotonic()
-    try:
-        with open_source(settings) as source, reach(location) as central:
-            reached(central)
-            job = PushJob(settings, location, source, central, ledger, force=force)
-            outcome = job.run(progress)
-            reconcile(settings, location, job, source, central, ledger, progress, outcome)
-            outcome.bytes_sent, outcome.bytes_received = central.bytes_sent, central.bytes_received
-            return outcome
-    except PusherError as error:
-        return Outcome(
-            location=location.name,
-            kind=location.kind,
-            seconds=time.monotonic() - began,
-            error=str(error),
-            exit_code=error.exit_code,
-            retry_after_seconds=error.retry_after_seconds,
-        )
+        return list(pool.map(lambda location: run_location(settings, location, progress, force=force), locations))
 
 
 class _Signals:
@@ -212,13 +124,19 @@ def run_once(path: Path, names: Sequence[str], progress: Progress, *, force: boo
     return cycle(path, names, _UntilStopped(progress, _Signals(PusherError.exit_code)), force=force)
 
 
-def run_forever(path: Path, names: Sequence[str], progress: Progress, ended: Callable[[list[Outcome]], None]) -> None:
+def run_forever(
+    path: Path,
+    names: Sequence[str],
+    progress: Progress,
+    ended: Callable[[list[Outcome]], None],
+    max_runs: int | None = None,
+) -> None:
     """Every location at its own pace, until SIGTERM or SIGINT; SIGHUP starts all of them at once.
 
-    The caller holds the state folder. `ended` is told of each run of a location. Raises ConfigError at the beginning,
-    and no more from then on.
+    The caller holds the state folder. `ended` is told of each run of a location. It is over when each location had
+    `max_runs` runs. Raises ConfigError at the beginning, and no more from then on.
     """
-    _Daemon(path, names, progress, ended).run()
+    _Daemon(path, names, progress, ended, max_runs).run()
 
 
 class Run:
@@ -255,7 +173,12 @@ class _Daemon:
     """The main thread starts runs, each a thread of its own, and hears of their ends; nothing here waits for a side."""
 
     def __init__(
-        self, path: Path, names: Sequence[str], progress: Progress, ended: Callable[[list[Outcome]], None]
+        self,
+        path: Path,
+        names: Sequence[str],
+        progress: Progress,
+        ended: Callable[[list[Outcome]], None],
+        max_runs: int | None,
     ) -> None:
         self._path = path
         self._names = names
@@ -271,10 +194,13 @@ class _Daemon:
         self._seen: tuple[int, ...] = ()
         self._read_at = 0.0
         self._paused_until = 0.0
+        self._max_runs = max_runs
+        self._runs: Counter[str] = Counter()
+        self._watches = Watches()
 
     def run(self) -> None:
         self._manager.ready()
-        while not self._signals.stop:
+        while not self._signals.stop and not self._is_over():
             with self._surviving():
                 self._begin_due(time.monotonic())
             with self._surviving():
@@ -284,6 +210,7 @@ class _Daemon:
             if not self._any_stuck(now):
                 self._manager.alive(now)
         self._manager.stopping()
+        self._watches.keep([])
         while self._running:
             with self._surviving():
                 self._take_ending()
@@ -311,8 +238,17 @@ class _Daemon:
             return
         if called or changed or now >= self._read_at or self._schedule.due(now):
             self._read(now)
+        for name, settle_seconds in self._watches.woken():
+            self._schedule.wake(name, now + settle_seconds)
         for name in self._schedule.due(now):
-            self._begin(name, now)
+            if self._max_runs is None or self._runs[name] < self._max_runs:
+                self._begin(name, now)
+
+    def _is_over(self) -> bool:
+        """Whether every location had all the runs it is to have."""
+        if self._max_runs is None or self._running or not self._schedule.names:
+            return False
+        return all(self._runs[name] >= self._max_runs for name in self._schedule.names)
 
     def _read(self, now: float) -> None:
         settings = load(self._path)
@@ -326,6 +262,7 @@ class _Daemon:
             self._schedule.call_failing(now)
         self._settings = settings
         self._schedule.keep(on, now)
+        self._watches.keep([location for location in settings.locations if location.name in on])
         self._read_at = now + _READ_AGAIN_SECONDS
         self._paused_until = now
 
@@ -337,12 +274,13 @@ class _Daemon:
         )
         thread.start()
         self._schedule.begin(name)
+        self._runs[name] += 1
         self._running[name] = run
 
     def _work(self, settings: Settings, name: str, run: Run) -> None:
         outcome = None
         try:
-            outcome = _run(settings, settings.location(name), run, run.reached)
+            outcome = run_location(settings, settings.location(name), run, run.reached)
         except PusherError as error:
             log.error(event("cycle_failed", location=name, error=error))
         except Exception:

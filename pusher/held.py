@@ -34,12 +34,14 @@ and (?3 is null or table_name = ?3) and (?4 is null or kind = ?4) and (not ?5 or
 
 class Kind(StrEnum):
     """Why a row is held: central's database refuses it, another site owns its key, its parent is not at central, or
-    central lacks it or has it otherwise, as `pusher verify` found, so that it is sent again."""
+    central lacks it or has it otherwise, as `pusher verify` found, so that it is sent again. Or it is no row, but a
+    file that cannot go where it should."""
 
     REFUSED = "refused"
     CONFLICT = "conflict"
     PARENT = "parent"
     LACKING = "lacking"
+    FILE = "file"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import signal
 from collections.abc import Mapping, Sequence
@@ -12,11 +13,11 @@ from typing import Any
 
 import msgspec
 
-from pusher.config import Settings, load
-from pusher.daemon import chosen, only_instance, run_once
+from pusher.config import Location, Settings, load
+from pusher.daemon import chosen, run_once
 from pusher.errors import AlreadyRunning, PusherError
 from pusher.held import HeldList, HeldRow, Kind, Selection
-from pusher.instance import call_holder
+from pusher.instance import call_holder, only_instance
 from pusher.job import Progress
 from pusher.ledger import Ledger
 from pusher.log import event
@@ -34,6 +35,8 @@ _WHAT_TO_DO = {
     "it is, and change or delete the other. Where the reason says which row stands, both sides have it already: "
     "look, and release it",
     Kind.LACKING: "Central lacks the row or has it otherwise, as verify found: every cycle sends it again",
+    Kind.FILE: "The file cannot go where it should: do what the reason says. It is tried again after as long "
+    "as it has been held; `pusher files lock` has it left alone",
     Kind.PARENT: "What the row refers to is missing at the site, or held itself: add or mend it; every cycle tries the "
     "row again by itself",
 }
@@ -178,10 +181,12 @@ def _check_locations(settings: Settings, held: HeldList, selection: Selection) -
 
 
 def _views(settings: Settings, ledger: Ledger, rows: Sequence[HeldRow]) -> list[HeldView]:
-    columns: dict[tuple[str, str], tuple[str, ...]] = {}
-    if rows:
+    columns: dict[tuple[str, str], tuple[str, ...]] = {
+        (row.location, row.table): ("path",) for row in rows if row.kind is Kind.FILE
+    }
+    if any(row.kind is not Kind.FILE for row in rows):
         with suppress(PusherError), open_source(settings) as source:
-            for location in {row.location for row in rows}:
+            for location in {row.location for row in rows if row.kind is not Kind.FILE}:
                 plan = _plan(settings, ledger, location, source)
                 columns |= {(location, table.name): table.identity for table in plan.tables}
     return [_view(row, columns) for row in rows]
@@ -211,6 +216,8 @@ def _plan(settings: Settings, ledger: Ledger, location: str, source: Source) -> 
 
 
 def _values(settings: Settings, ledger: Ledger, row: HeldRow) -> tuple[dict[str, Any] | None, str | None]:
+    if row.kind is Kind.FILE:
+        return _file_facts(settings.location(row.location), str(row.key[0]))
     with open_source(settings) as source:
         plan = _plan(settings, ledger, row.location, source)
         table: TablePlan | None = next((each for each in plan.tables if each.name == row.table), None)
@@ -224,3 +231,14 @@ def _values(settings: Settings, ledger: Ledger, row: HeldRow) -> tuple[dict[str,
         return None, "the row is no longer in the site's database; the next try ends its being held"
     at = keys.index(row.key)
     return {name: found.column(name)[at] for name in found.names}, None
+
+
+def _file_facts(location: Location, path: str) -> tuple[dict[str, Any] | None, str | None]:
+    if location.files is None:
+        return None, f"[{location.name}] is no longer of kind files"
+    try:
+        state = (location.files.source / path).lstat()
+    except OSError as error:
+        return None, f"{location.files.source / path}: {error.strerror}"
+    changed = dt.datetime.fromtimestamp(state.st_mtime, dt.UTC).isoformat(timespec="seconds")
+    return {"folder": str(location.files.source), "bytes": state.st_size, "changed": changed}, None

@@ -35,6 +35,24 @@ class TableOutcome:
 
 
 @dataclass(kw_only=True)
+class FileCounts:
+    """One run of a files job. `copied`: files that arrived, of `bytes` together; `same`: that were there already.
+    `unchanged`: that had arrived before; `waiting`: too young, still being written, or held and not yet tried again;
+    `locked`: never to be copied; `kept`: changed, and not copied again since on_change = never. `held`: refused, with
+    a reason; `gone`: held before, and no longer at the source."""
+
+    copied: int = 0
+    bytes: int = 0
+    same: int = 0
+    unchanged: int = 0
+    waiting: int = 0
+    locked: int = 0
+    kept: int = 0
+    held: int = 0
+    gone: int = 0
+
+
+@dataclass(kw_only=True)
 class Outcome:
     """One run of one location. `error`: what ended it early, with `exit_code` the command line's verdict.
 
@@ -43,6 +61,7 @@ class Outcome:
     location: str
     kind: str
     tables: list[TableOutcome] = field(default_factory=list)
+    files: FileCounts | None = None
     seconds: float = 0.0
     bytes_sent: int = 0
     bytes_received: int = 0
@@ -54,11 +73,11 @@ class Outcome:
 
     @property
     def sent(self) -> int:
-        return sum(table.sent for table in self.tables)
+        return sum(table.sent for table in self.tables) + (self.files.copied if self.files else 0)
 
     @property
     def held(self) -> int:
-        return sum(table.held for table in self.tables)
+        return sum(table.held for table in self.tables) + (self.files.held if self.files else 0)
 
     def table(self, name: str, role: str) -> TableOutcome:
         """The entry of table `name`, made when first asked for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = 4
+VERSION = 5
 
 TABLES = """
 create table location (
@@ -45,6 +45,24 @@ create table run (
 );
 create index run_location on run (location, id);
 """
+# The view is for operators with an SQLite shell, who may also set the code of a file there.
+_FILES = """
+create table file (
+    id integer primary key autoincrement, location text not null, path text not null, code integer not null default 1,
+    size integer, modified_ns integer, sha256 text, destination text, arrived text, there_modified integer,
+    coming text, fault text, unique (location, path)
+);
+create table earlier_file (
+    id integer primary key autoincrement, location text not null, path text not null, destination text not null,
+    size integer not null, sha256 text not null, arrived text not null
+);
+create view filelist as
+select id, arrived as processed_date, path as local_name, destination as external_name, sha256 as checksum, code
+from file;
+create trigger filelist_code instead of update of code on filelist
+begin update file set code = new.code where id = old.id; end
+"""
+TABLES += _FILES + ";"
 UPGRADES = {
     1: """
 alter table checkpoint add column sequence integer not null default 0;
@@ -79,4 +97,5 @@ create table verdict (
 ) without rowid
 """,
     3: "create table own_schema (id integer primary key, version text not null, content blob not null)",
+    4: _FILES,
 }

@@ -16,7 +16,8 @@ _REFUSED = 2  # the exit code of what no retry mends: wrong configuration, token
 
 @dataclass(kw_only=True)
 class _Turn:
-    """`again`: go on at once when this run ends; `again_if_failed`: only if it ends badly."""
+    """`again`: go on at once when this run ends; `again_if_failed`: only if it ends badly.
+    `woken_at`: when to go on at the latest if it ends well."""
 
     due: float
     running: bool = False
@@ -24,6 +25,7 @@ class _Turn:
     halted: bool = False
     again: bool = False
     again_if_failed: bool = False
+    woken_at: float | None = None
 
     def call(self, now: float) -> None:
         self.due, self.failures, self.halted = now, 0, False
@@ -37,6 +39,10 @@ class Schedule:
         self._draw = draw
         self._turns: dict[str, _Turn] = {}
         self._names: Collection[str] = ()
+
+    @property
+    def names(self) -> Collection[str]:
+        return self._names
 
     def keep(self, names: Collection[str], now: float) -> None:
         """From now on these locations and no others; a new one is due at once, one that runs may end in peace."""
@@ -71,6 +77,9 @@ class Schedule:
         if outcome is not None and outcome.retry_after_seconds is not None:
             asked = min(outcome.retry_after_seconds, _LONGEST_ASKED_SECONDS)
             wait = max(wait, asked * (1 + self._draw() / 10))
+        if turn.woken_at is not None and not failed:
+            wait = min(wait, max(turn.woken_at - now, 0.0))
+        turn.woken_at = None
         turn.due = now + wait
         return wait
 
@@ -88,6 +97,16 @@ class Schedule:
         for turn in self._turns.values():
             turn.call(now)
             turn.again = True
+
+    def wake(self, name: str, at: float) -> None:
+        """There is work for a location: it is due then at the latest, but for one that fails and waits."""
+        turn = self._turns.get(name)
+        if turn is None or turn.failures:
+            return
+        if turn.running:
+            turn.woken_at = at if turn.woken_at is None else min(turn.woken_at, at)
+        else:
+            turn.due = min(turn.due, at)
 
     def call_failing(self, now: float) -> None:
         """Every location that fails is due, since what it failed for may be mended."""

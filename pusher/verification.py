@@ -51,7 +51,7 @@ def verify(
     settings = load(path)
     period = _moment("--since", since), _moment("--until", until)
     wanted = Wanted(tables=tables, period=period, deep=deep, repair=repair, force=force)
-    return [_verify(settings, location, wanted, progress) for location in chosen(settings, names)]
+    return [_verify(settings, location, wanted, progress) for location in chosen(settings, names, "push")]
 
 
 def _moment(option: str, text: str | None) -> str | None:

@@ -11,6 +11,7 @@ import msgspec
 
 from pusher.config import Location, Settings, load
 from pusher.errors import Unreachable
+from pusher.filelist import FILES, FileList
 from pusher.held import Quarantine
 from pusher.ledger import Checkpoint, Ledger
 from pusher.push.horizon import horizon
@@ -76,7 +77,7 @@ def table_views(path: Path, name: str | None) -> list[TableView]:
     from pusher.transport.reach import reach
 
     settings = load(path)
-    location = chosen(settings, [name] if name else [])[0]
+    location = chosen(settings, [name] if name else [], "push")[0]
     with (
         open_source(settings) as source,
         Ledger(settings.general.state) as ledger,
@@ -129,8 +130,10 @@ def _location_view(settings: Settings, location: Location, ledger: Ledger) -> Lo
     last, success = ledger.last_run(location.name), ledger.last_run(location.name, successful=True)
     error = last.outcome.get("error") if last else None
     tables: list[TableStatus] = []
-    schema = ledger.location(location.name).schema
-    if location.on and schema:
+    schema = ledger.location(location.name).schema if location.kind == "push" else None
+    if location.files:
+        tables = [_files_status(location.name, ledger)]
+    elif location.on and schema:
         try:
             with open_source(settings) as source:
                 tables = _table_statuses(settings, location.name, schema, source, ledger)
@@ -144,6 +147,20 @@ def _location_view(settings: Settings, location: Location, ledger: Ledger) -> Lo
         last_success=success.started if success else None,
         error=error,
         tables=tables,
+    )
+
+
+def _files_status(location: str, ledger: Ledger) -> TableStatus:
+    """All files of a location together. `checkpoint`: when the last one arrived."""
+    arrived, count = FileList(ledger, location).last_arrived()
+    verdict = Verdicts(ledger, location).of_tables().get(FILES)
+    return TableStatus(
+        table=f"{count:,} files",
+        role="files",
+        checkpoint=arrived,
+        held=Quarantine(ledger, location).counts().get(FILES, 0),
+        verified=verdict.verified if verdict else None,
+        verdict=verdict.verdict if verdict else None,
     )
 
 

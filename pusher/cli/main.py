@@ -13,7 +13,7 @@ import click
 
 import pusher
 from pusher import log
-from pusher.cli import capture, central, demo, held, service, site, verify
+from pusher.cli import capture, central, demo, files, held, service, site, verify
 from pusher.cli.context import Context, Group
 from pusher.errors import PusherError
 
@@ -54,7 +54,7 @@ def app(context: click.Context, config: str | None, verbose: bool) -> None:
 for _command in (
     *(site.init, site.check, site.plan, site.run, site.status),
     *(verify.verify, held.held, capture.capture, service.service),
-    *(central.serve, central.token, central.db, demo.demo),
+    *(files.files, central.serve, central.token, central.db, demo.demo),
 ):
     app.add_command(_command)
 

@@ -15,7 +15,7 @@ from pusher.cli.progress import progress_bars
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pusher.job import Outcome
+    from pusher.job import FileCounts, Outcome
     from pusher.views import TableStatus
 
 _locations = click.argument("locations", metavar="[LOCATION]...", nargs=-1)
@@ -112,18 +112,28 @@ def plan(context: Context, location: str | None, json: bool) -> None:
 @_locations
 @click.option("--once", is_flag=True, help="One cycle, then end.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
+@click.option("--max-runs", metavar="N", type=click.IntRange(1), help="End when each location had so many cycles.")
 @click.option("--force", is_flag=True, help="With --once: go on where a side is suddenly empty.")
 @as_json
 @click.pass_obj
-def run(context: Context, locations: tuple[str, ...], once: bool, dry_run: bool, force: bool, json: bool) -> None:
+def run(
+    context: Context,
+    locations: tuple[str, ...],
+    once: bool,
+    dry_run: bool,
+    max_runs: int | None,
+    force: bool,
+    json: bool,
+) -> None:
     """Push: a cycle now and one every `synctime` minutes, or one with --once. Ends 0 if all arrived.
 
     LOCATION: else all switched on.
     """
     from pusher import log
     from pusher.config import load
-    from pusher.daemon import chosen, only_instance, run_forever, run_once
+    from pusher.daemon import chosen, run_forever, run_once
     from pusher.errors import UsageError
+    from pusher.instance import only_instance
 
     path = context.config_path()
     if force and not once:
@@ -137,7 +147,8 @@ def run(context: Context, locations: tuple[str, ...], once: bool, dry_run: bool,
     with only_instance(settings.general.state), progress_bars() as progress:
         if not once:
             log.configure(verbose=context.verbose)
-            run_forever(path, locations, progress, lambda outcomes: print_json(outcomes) if json else None)
+            tell = print_json if json else _untold
+            run_forever(path, locations, progress, tell, max_runs)
             return
         outcomes = run_once(path, locations, progress, force=force)
     if json:
@@ -148,15 +159,25 @@ def run(context: Context, locations: tuple[str, ...], once: bool, dry_run: bool,
     sys.exit(max(outcome.exit_code for outcome in outcomes))
 
 
+def _untold(_: object) -> None:
+    pass  # the log has it
+
+
 def _show_pending(path: Path, names: Sequence[str], json: bool) -> None:
     from pusher.config import load
     from pusher.daemon import chosen
+    from pusher.files.planning import planned
     from pusher.views import table_views
 
-    views = {location.name: table_views(path, location.name) for location in chosen(load(path), names)}
+    settings = load(path)
+    locations = chosen(settings, names)
+    views = {location.name: table_views(path, location.name) for location in locations if location.kind == "push"}
+    files = {location.name: planned(settings, location) for location in locations if location.files}
     if json:
-        print_json(views)
+        print_json(views | files)
         return
+    for name, steps in files.items():
+        print_table(f"{name}: nothing was sent; a run would", ("do", "file", "as"), steps)
     for name, tables in views.items():
         rows = [(view.table, view.role, view.pending, view.stopped or "") for view in tables if view.role != "ignore"]
         print_table(f"{name}: nothing was sent; waiting are", ("table", "role", "rows", "stopped"), rows)
@@ -164,6 +185,9 @@ def _show_pending(path: Path, names: Sequence[str], json: bool) -> None:
 
 def show_outcome(outcome: Outcome) -> None:
     """One cycle as a table and a line."""
+    if outcome.files:
+        _show_files(outcome, outcome.files)
+        return
     rows = [
         (entry.table, entry.role, entry.sent, entry.stored, entry.held, entry.upto or "", entry.stopped or "")
         for entry in outcome.tables
@@ -179,6 +203,25 @@ def show_outcome(outcome: Outcome) -> None:
     say(
         f"{outcome.location}: {outcome.sent:,} rows sent, {outcome.held:,} held, {outcome.bytes_sent:,} bytes, "
         f"{outcome.seconds:.1f} s ({outcome.sent / seconds:,.0f} rows/s)"
+    )
+
+
+def _show_files(outcome: Outcome, files: FileCounts) -> None:
+    for note in outcome.notes:
+        say(f"{outcome.location}: {note}")
+    if outcome.error:
+        click.echo(f"{outcome.location}: {outcome.error}", err=True)
+    others = {
+        "there already": files.same,
+        "waiting": files.waiting,
+        "locked": files.locked,
+        "changed and kept": files.kept,
+        "held": files.held,
+    }
+    shown = "".join(f", {count:,} {name}" for name, count in others.items() if count)
+    say(
+        f"{outcome.location}: {files.copied:,} files copied, {files.unchanged:,} unchanged{shown}; "
+        f"{files.bytes:,} bytes, {outcome.seconds:.1f} s"
     )
 
 

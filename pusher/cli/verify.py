@@ -48,7 +48,7 @@ def verify(
     LOCATION: else all switched on.
     """
     from pusher.config import load
-    from pusher.daemon import only_instance
+    from pusher.instance import only_instance
     from pusher.verification import verify as run
 
     path = context.config_path()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pusher.errors import FileRefused
+from pusher.paths.names import PARTS as PARTS
 
-PARTS = ".pusher"  # the folder at a destination's root in which files lie until they are whole
 SMALL_BYTES = 256 << 10  # files up to this size may go many at once
 BATCH_BYTES = 8 << 20
 BATCH_FILES = 500

@@ -64,7 +64,7 @@ class Captured:
         """
         if not self._tables:
             return
-        locations = [location.name for location in self._settings.locations]
+        locations = [each.name for each in self._settings.locations if each.kind == "push"]
         for name, why in Outbox(self._source, self._ledger).collect(self._tables, locations).items():
             self._note(name, why)
         self._remove(role=Role.STREAM)

@@ -13,8 +13,8 @@ import pytest
 
 from models import Base
 from pusher.config import load
-from pusher.daemon import only_instance
 from pusher.datagen import Datagen
+from pusher.instance import only_instance
 from pusher.schema.engine import opened
 from tests.conftest import NewDatabase
 from tests.stage import CentralService, push_all, pusher, write_config

@@ -258,7 +258,12 @@ def test_the_example_is_what_init_writes() -> None:
 def test_the_example_loads(path: Path) -> None:
     settings = load_example(path, example())
     assert settings.general.site == socket.gethostname()
-    assert [(location.name, location.on) for location in settings.locations] == [("central", True), ("lab", False)]
+    assert [(location.name, location.on) for location in settings.locations] == [
+        ("central", True),
+        ("lab", False),
+        ("instrument", False),
+        ("archive", False),
+    ]
     assert settings.locations[0].token == Secret("swordfish")
     assert load_example(path, example("house-37")).general.site == "house-37"
 

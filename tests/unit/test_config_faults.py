@@ -120,7 +120,7 @@ def test_faults_of_general(path: Path, line: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("kind = files", "kind = files is not available in this version; use kind = push"),
+        ("kind = import", "kind = import is not available in this version; use push or files"),
         ("kind = export\nfolder = x\nresturl2 = y", "kind = export is not available"),
         ("kind = psh", '"psh" is not a kind of job'),
         ("token =", "token: is empty"),

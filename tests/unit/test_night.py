@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from pusher.nightly import is_due
+from pusher.night import is_due
 
 _ZONE = dt.timezone(dt.timedelta(hours=9))
 
