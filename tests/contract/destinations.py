@@ -29,4 +29,23 @@ def folder(path: Path) -> Iterator[Place]:
     yield Place(lambda sender: Folder(root, sender), root)
 
 
+@dataclass(frozen=True)
+class Sent:
+    """Where a site's files job sends to: `to` and more lines of its section, and the folder behind it."""
+
+    to: str
+    root: Path
+    extra: str = ""
+
+
+@contextmanager
+def to_folder(path: Path) -> Iterator[Sent]:
+    root = path / "there"
+    root.mkdir()
+    yield Sent(to=str(root), root=root)
+
+
 DESTINATIONS: tuple[Callable[[Path], AbstractContextManager[Place]], ...] = (folder,)
+
+# Those that a killed job is tried with.
+KILLED: tuple[Callable[[Path], AbstractContextManager[Sent]], ...] = (to_folder,)
