@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.ends import LargeMariaDB
+from benchmarks.files import files
 from benchmarks.load import Loads, load, measure_loads, memory
 from benchmarks.loaded import delta, loaded, noop, verify
 from benchmarks.peers import PEERS, installed, ready
@@ -18,7 +19,7 @@ from benchmarks.start import start
 from benchmarks.wire import wire
 from tests.servers import DatabaseServer
 
-_KINDS = ("load", "delta", "noop", "wire", "memory", "verify", "sites", "start")
+_KINDS = ("load", "delta", "noop", "wire", "memory", "verify", "sites", "start", "files")
 _OF_LOADED = {"noop": noop, "verify": verify, "delta": delta}  # in this order: a delta adds rows
 _SINGLE_ROWS = 100_000
 _EPILOG = """\
@@ -45,6 +46,8 @@ def measurements(server: DatabaseServer, folder: Path, options: argparse.Namespa
     single: Loads | None = None
     if "start" in options.only:
         yield start(server, folder)
+    if "files" in options.only:
+        yield from files(folder / "files", options.rounds)
     for rows in options.rows:
         if {"load", "memory"} & set(options.only):
             single = _loads(server, folder, rows, options)

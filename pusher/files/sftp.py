@@ -79,7 +79,7 @@ class Sftp:
 
     def find(self, names: Sequence[str]) -> dict[str, Found]:
         with self._reaching(self._root):
-            if self._shell and self._shell.gnu and len(names) > 1:
+            if self._shell and self._shell.loop and len(names) > 1:
                 return self._shell.find(names)
             found = {}
             for name in names:
@@ -89,7 +89,7 @@ class Sftp:
 
     def listing(self) -> Iterator[Found]:
         with self._reaching(self._root):
-            if self._shell and self._shell.gnu:
+            if self._shell and self._shell.loop:
                 yield from self._shell.listing()
                 return
             folders = [""]
@@ -172,6 +172,8 @@ class Sftp:
         return [None if file.name in done else self._store(file) for file in files]
 
     def close(self) -> None:
+        if self._shell and self._shell.loop:
+            self._shell.loop.close()
         with suppress(OSError, EOFError, paramiko.SSHException):
             self._sftp.rmdir(self._parts)
             self._sftp.rmdir(f"{self._root}/{PARTS}")
