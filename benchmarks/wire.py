@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from benchmarks.counting import CountingProxy
+from tests.counting import CountingProxy
 from benchmarks.ends import central, cycle, database, dump_command, fresh, say, site
 from benchmarks.results import Measurement, Reference, Series
 from models import Base
