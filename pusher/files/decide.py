@@ -96,8 +96,7 @@ def name_of(file: LocalFile, entry: Entry | None, name: str, on_change: OnChange
         return name
     if (entry.size, entry.modified_ns) == (file.size, file.mtime_ns):
         return entry.destination  # what is to be mended is the last one
-    moment = dt.datetime.fromtimestamp(file.mtime_ns // 10**9, dt.UTC)
-    return beside(name, f"{moment:%Y%m%dT%H%M%SZ}")
+    return beside(name, f"{_moment(file.mtime_ns // 10**9):%Y%m%dT%H%M%SZ}")
 
 
 def is_ours(entry: Entry, found: Found) -> bool:
@@ -110,10 +109,18 @@ def is_ours(entry: Entry, found: Found) -> bool:
 
 
 def _refusal(file: LocalFile, name: str, found: Found) -> Refuse:
-    moment = dt.datetime.fromtimestamp(found.modified, dt.UTC)
+    moment = _moment(found.modified)
     return Refuse(
         file=file,
         name=name,
         reason=f"another file has the name {name} there ({found.size:,} bytes, of {moment:%Y-%m-%d %H:%M:%S} UTC) and "
         "is not overwritten: move it away there, rename this one, or lock it",
     )
+
+
+def _moment(seconds: int) -> dt.datetime:
+    """Of seconds since 1970; one that no calendar has is the nearest that it has."""
+    try:
+        return dt.datetime.fromtimestamp(seconds, dt.UTC)
+    except (OverflowError, ValueError, OSError):
+        return dt.datetime.max.replace(tzinfo=dt.UTC) if seconds > 0 else dt.datetime.min.replace(tzinfo=dt.UTC)

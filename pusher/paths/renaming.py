@@ -11,6 +11,7 @@ from string import Formatter
 
 _FIELDS = ("stem", "suffix", "name", "folder", "mtime", "size", "site", "location")
 _ISO = "%Y%m%dT%H%M%S"
+_DATE = re.compile(r"([^%{]|%[aAbBdHIjmMpSUwWyYzZfGuVF%])*")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Renaming:
         """The name there of the file `relative`. `mtime_ns`: when it changed, since 1970; shown in local time."""
         path = PurePosixPath(relative)
         folder = "" if str(path.parent) == "." else str(path.parent)
-        changed = dt.datetime.fromtimestamp(mtime_ns // 10**9)
+        changed = _local(mtime_ns)
         values = {
             "stem": path.stem,
             "suffix": path.suffix,
@@ -40,6 +41,15 @@ class Renaming:
         )
         whole = "/" in self.text or any(field == "folder" for _, field, _ in self.pieces)
         return re.sub("/+", "/", made if whole or not folder else f"{folder}/{made}").lstrip("/")
+
+
+def _local(mtime_ns: int) -> dt.datetime:
+    """A time that the calendar does not have, as a clock far off gives it, is the nearest one."""
+    try:
+        moment = dt.datetime.fromtimestamp(mtime_ns // 10**9)
+    except (OverflowError, OSError, ValueError):
+        return dt.datetime.max if mtime_ns > 0 else dt.datetime.min
+    return moment.replace(microsecond=mtime_ns % 10**9 // 1000)
 
 
 def parse_renaming(text: str) -> Renaming:
@@ -67,5 +77,5 @@ def _check(field: str, form: str, conversion: str | None) -> None:
         raise ValueError(f"{{{field}!{conversion}}}: write it without !{conversion}")
     if form and field != "mtime":
         raise ValueError(f"{{{field}:{form}}}: only mtime takes a format")
-    if form and (re.search(r"%[^aAbBdHIjmMpSUwWyYzZfGuVF%]", form) or form.count("{") or form.endswith("%")):
+    if not _DATE.fullmatch(form):
         raise ValueError(f"{form} is no format of a date; write it like %Y%m%d")
