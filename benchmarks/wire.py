@@ -9,11 +9,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tests.counting import CountingProxy
 from benchmarks.ends import central, cycle, database, dump_command, fresh, say, site
 from benchmarks.results import Measurement, Reference, Series
 from models import Base
 from pusher.schema.engine import opened
+from tests.counting import CountingProxy
 from tests.servers import DatabaseServer
 from tests.stage import write_config
 

@@ -27,8 +27,20 @@ class Reader:
         self._digest = hashlib.sha256()
 
     def whole(self) -> bytes:
-        """The content of a small file. Raises StillChanging, FileRefused."""
-        return b"".join(self.chunks())
+        """The content of a small file, read at once. Raises StillChanging, FileRefused."""
+        try:
+            handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_BINARY", 0))
+            try:
+                content = os.read(handle, self._file.size + 1)
+                self._check(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise self._failure(error) from error
+        if len(content) != self._file.size:
+            raise StillChanging
+        self._digest.update(content)
+        return content
 
     def chunks(self, offset: int = 0, sent: Callable[[int], None] = lambda _: None) -> Iterator[bytes]:
         """The content from `offset` on. `sent` is told of the bytes of each chunk once it was taken.
@@ -48,10 +60,8 @@ class Reader:
                         yield chunk[max(0, offset - before) :]
                         sent(place - max(before, offset))
                 self._check(handle.fileno())
-        except FileNotFoundError:
-            raise StillChanging from None
         except OSError as error:
-            raise FileRefused(f"{self._path} cannot be read: {error.strerror}; correct its permissions") from error
+            raise self._failure(error) from error
 
     @property
     def sha256(self) -> str:
@@ -63,6 +73,11 @@ class Reader:
         for _ in self.chunks(self._file.size):
             pass
         return self.sha256
+
+    def _failure(self, error: OSError) -> StillChanging | FileRefused:
+        if isinstance(error, FileNotFoundError):
+            return StillChanging()
+        return FileRefused(f"{self._path} cannot be read: {error.strerror}; correct its permissions")
 
     def _check(self, handle: int) -> None:
         state = os.fstat(handle)

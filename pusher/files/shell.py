@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shlex
 import tarfile
@@ -222,14 +221,10 @@ def _hashes(answer: bytes) -> Iterator[tuple[str, str]]:
 
 def _packed(files: Sequence[Whole]) -> Iterator[bytes]:
     """A tar archive, in pieces."""
-    target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w|", format=tarfile.GNU_FORMAT, bufsize=_WRITE_BYTES) as archive:
-        for file in files:
-            entry = tarfile.TarInfo(f"./{file.name}")
-            entry.size, entry.mtime, entry.mode = len(file.content), file.modified_ns // 10**9, 0o644
-            archive.addfile(entry, io.BytesIO(file.content))
-            if target.tell() >= _WRITE_BYTES:
-                yield target.getvalue()
-                target.seek(0)
-                target.truncate()
-    yield target.getvalue()
+    for file in files:
+        entry = tarfile.TarInfo(f"./{file.name}")
+        entry.size, entry.mtime, entry.mode = len(file.content), file.modified_ns // 10**9, 0o644
+        yield entry.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+        yield file.content
+        yield bytes(-len(file.content) % tarfile.BLOCKSIZE)
+    yield bytes(2 * tarfile.BLOCKSIZE)

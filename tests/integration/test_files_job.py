@@ -12,7 +12,7 @@ import pytest
 from pusher.errors import DestinationUnreachable, FileRefused
 from pusher.filelist import Code
 from pusher.files.checking import State, check
-from pusher.files.destination import Whole
+from pusher.files.destination import SMALL_BYTES, Whole
 from pusher.files.folder import Folder
 from pusher.held import Kind
 from tests.files_site import LONG_AGO_NS, Instrument, put
@@ -147,8 +147,10 @@ def test_a_file_that_changes_while_it_is_read_waits(
     looked = []
 
     def grows(self: reading.Reader, handle: int) -> None:
-        check_file(self, handle)
         looked.append(self)
+        if len(looked) == 1 and size < SMALL_BYTES:  # which is looked at once, behind its reading
+            path.write_bytes(b"more than that")
+        check_file(self, handle)
         if len(looked) == 1:
             with path.open("ab") as file:
                 file.write(b"more")
