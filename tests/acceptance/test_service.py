@@ -87,6 +87,9 @@ def test_what_the_daemon_writes_may_be_behind_links(tmp_path: Path) -> None:
 def test_a_database_server_needs_no_folder(tmp_path: Path) -> None:
     path = write_config(tmp_path, "mysql+pymysql://pusher@127.0.0.1/ch", state="state")
     assert writable_folders(load(path)) == [tmp_path / "state", tmp_path]
+    files = "[pc]\nkind = files\nfrom = /data/raw\nto = /mnt/store\n"
+    path.write_text(path.read_text().replace("central = 1", "central = 1\npc = 1") + files)
+    assert writable_folders(load(path)) == [tmp_path / "state", tmp_path, Path("/mnt/store")]
 
 
 @pytest.mark.parametrize(
