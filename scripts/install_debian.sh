@@ -7,7 +7,7 @@ missing=()
 for thing in "$@"; do
     case $thing in
         venv)
-            python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv) ;;
+            "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv) ;;
         mariadb)
             # The server without the package that would start it as a service.
             type -P mariadbd mariadb-install-db my_print_defaults mariadb-dump >/dev/null ||

@@ -20,7 +20,7 @@ import pytest
 from tests.contract.destinations import KILLED, Sent
 from tests.files_site import LONG_AGO_NS, Instrument, digests
 
-ROUNDS = int(os.environ.get("FILES_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("FILES_ROUNDS", "4"))
 _LONGEST_RUN_SECONDS = 0.4
 
 
