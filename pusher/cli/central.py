@@ -39,6 +39,7 @@ _only_option = click.option(
     default=600,
     help="Of one token, or of one address without a token; each worker counts.",
 )
+@click.option("--files", metavar="FOLDER", help="Take files too: each site's into a folder of its name in there.")
 @click.option("--tls-cert", metavar="FILE", help="Certificate chain, to speak TLS.")
 @click.option("--tls-key", metavar="FILE", help="Its key, without a password.")
 @click.option(
@@ -57,6 +58,7 @@ def serve(
     retention_days: int,
     read: str,
     requests_per_minute: int,
+    files: str | None,
     tls_cert: str | None,
     tls_key: str | None,
     trusted_proxy: tuple[str, ...],
@@ -73,7 +75,10 @@ def serve(
         raise UsageError("--tls-cert and --tls-key go together")
     tls = (tls_cert, tls_key) if tls_cert and tls_key else None
     settings = Settings(
-        retention_days=retention_days, read_public=read == "public", requests_per_minute=requests_per_minute
+        retention_days=retention_days,
+        read_public=read == "public",
+        requests_per_minute=requests_per_minute,
+        files=files,
     )
     log.configure(verbose=context.verbose)
     make = db == _DEFAULT_DB

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import re
 import socket
 import stat
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import chain
 
 import paramiko
 
 from pusher.config import Location
 from pusher.errors import AccessRefused, CentralUnreachable, DestinationUnreachable, FileRefused, Occupied
 from pusher.files.destination import PARTS, Found, Part, Whole
-from pusher.files.shell import Shell, is_odd, open_shell
+from pusher.files.pipeline import Pipeline, encoded
+from pusher.files.shell import CommandFailed, Shell, is_odd, open_shell
 from pusher.transport.hostkeys import KnownHosts
 from pusher.transport.route import route
 from pusher.transport.ssh import Note, signed_in, ssh_config
 
-_WRITE_BYTES = 1 << 15
-_SILENT_SECONDS = 120.0
+_SILENT_SECONDS = 60.0
+_FAREWELL_SECONDS = 5.0
 _KEEPALIVE_SECONDS = 15
 _DEAD_MS = 45_000
-_FSYNC = "fsync@openssh.com"
+_LAST_SECOND = (1 << 32) - 1  # that SFTP can write down
+_SHORT_BYTES = 8 << 20
+_ATTEMPTS = 3
+_NO_ROOM = re.compile("no space left|quota exceeded", re.IGNORECASE)
+_NOT_ALLOWED = re.compile("permission denied|read-only file system|not permitted", re.IGNORECASE)
 
 
 @contextmanager
@@ -61,7 +68,7 @@ class Sftp:
         """Raises DestinationUnreachable if there is no such folder, AccessRefused if it cannot be written to."""
         self._transport = transport
         self._host = host
-        self._root = root.removeprefix("~/") or "."
+        self._root = "." if root == "~" else root.removeprefix("~/") or "."
         self._within = f"{PARTS}/{sender}"
         self._parts = f"{self._root}/{self._within}"
         self._folders: set[str] = set()
@@ -70,6 +77,7 @@ class Sftp:
             assert client, "a transport that is open gives a channel or raises"
             self._sftp = client
             self._sftp.get_channel().settimeout(_SILENT_SECONDS)  # type: ignore[union-attr]
+            self._pipeline = Pipeline(client, transport.remote_version)
             if not self._is_folder(self._root):
                 raise DestinationUnreachable(f"{host} has no folder {root}; make it there, or mount its disk")
             self._make_folders(self._parts)
@@ -81,11 +89,8 @@ class Sftp:
         with self._reaching(self._root):
             if self._shell and self._shell.loop and len(names) > 1:
                 return self._shell.find(names)
-            found = {}
-            for name in names:
-                if state := self._state(f"{self._root}/{name}"):
-                    found[name] = _found(name, state)
-            return found
+            states = self._pipeline.states([f"{self._root}/{name}" for name in names])
+            return {name: _found(name, state) for name, state in zip(names, states, strict=True) if state}
 
     def listing(self) -> Iterator[Found]:
         with self._reaching(self._root):
@@ -95,95 +100,107 @@ class Sftp:
             folders = [""]
             while folders:
                 folder = folders.pop()
-                for state in self._sftp.listdir_attr(f"{self._root}/{folder}"):
-                    name = f"{folder}/{state.filename}" if folder else state.filename
+                for entry, state in self._pipeline.entries(f"{self._root}/{folder}"):
+                    name = f"{folder}/{entry}" if folder else entry
                     if not stat.S_ISDIR(state.st_mode or 0):
                         yield _found(name, state)
                     elif name != PARTS:
                         folders.append(name)
 
     def digests(self, names: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-        found: dict[str, str] = {}
-        plain = [name for name in names if not is_odd(name)]
-        if self._shell and plain:
+        plain = [name for name in names if not is_odd(name)] if self._shell else []
+        left = dict.fromkeys(names)
+        if self._shell:
             with self._reaching(self._root):
-                found = self._shell.digests(plain)
-        for name in names:
-            if self._shell and not is_odd(name):
-                yield name, found.get(name)
-            else:
-                yield name, self._read_back(f"{self._root}/{name}")
+                for found in self._shell.digests(plain):
+                    for name in found.keys() & left.keys():
+                        del left[name]
+                        yield name, found[name]
+        for name in left:
+            yield name, self._read_back(f"{self._root}/{name}")  # which also says why one cannot be read
 
     def parts(self) -> list[Part]:
         with self._reaching(self._parts):
-            found = self._sftp.listdir_attr(self._parts)
-            return [Part(name=s.filename, size=s.st_size or 0) for s in found if stat.S_ISREG(s.st_mode or 0)]
+            found = self._pipeline.entries(self._parts)
+            return [Part(name=name, size=s.st_size or 0) for name, s in found if stat.S_ISREG(s.st_mode or 0)]
 
     # --- writing
 
     def append(self, part: str, offset: int, chunks: Iterable[bytes]) -> None:
-        path = f"{self._parts}/{part}"
-        with self._reaching(path):
-            if offset:
-                self._sftp.truncate(path, offset)
-            if self._shell:
-                self._shell.append(f"{self._within}/{part}", chunks, anew=not offset)
-                return
-            with self._sftp.open(path, "r+b" if offset else "wb") as file:
-                file.set_pipelined(True)
-                file.seek(offset)
-                for chunk in chunks:
-                    for place in range(0, len(chunk), _WRITE_BYTES):
-                        file.write(chunk[place : place + _WRITE_BYTES])
-            self._make_last(path)
+        begin, rest = _parted(chunks)
+        with self._reaching(self._parts):
+            if self._shell and rest:
+                self._shell.append(f"{self._within}/{part}", offset, chain(begin, rest))
+            else:
+                self._write(f"{self._parts}/{part}", offset, chain(begin, rest or ()))
 
     def part_digest(self, part: str) -> str:
-        path = f"{self._parts}/{part}"
-        with self._reaching(path):
+        with self._reaching(self._parts):
             if self._shell:
                 return self._shell.part_digest(f"{self._within}/{part}")
+        path = f"{self._parts}/{part}"
         digest = self._read_back(path)
         if digest is None:
             raise FileRefused(f"{path} is gone; it is sent again")
         return digest
 
     def discard(self, part: str) -> None:
-        with self._reaching(part), suppress(FileNotFoundError):
+        with self._reaching(self._parts), suppress(FileNotFoundError):
             self._sftp.remove(f"{self._parts}/{part}")
 
     def place(self, part: str, name: str, modified_ns: int, *, replace: bool) -> None:
-        path = f"{self._parts}/{part}"
+        path, seconds = f"{self._parts}/{part}", modified_ns // 10**9
+        if not 0 <= seconds <= _LAST_SECOND:
+            raise FileRefused(f"{name}: SFTP knows no time before 1970 or after 2105; touch the file")
         with self._reaching(f"{self._root}/{name}"):
-            self._sftp.utime(path, (modified_ns // 10**9, modified_ns // 10**9))
+            self._sftp.utime(path, (seconds, seconds))
             self._give_name(path, name, replace=replace)
+            if self._shell:
+                self._shell.make_last(name.rpartition("/")[0])
 
     def store(self, files: Sequence[Whole]) -> list[FileRefused | None]:
-        staged: dict[str, Whole] = {}
-        done: set[str] = set()
-        if self._shell and len(files) > 1:
-            staged = {file.name: file for file in files if not is_odd(file.name)}
-        if self._shell and staged:
-            with self._reaching(self._root):
-                hashes = self._shell.stage(list(staged.values()))
-                sound = [file for file in staged.values() if hashes.get(file.name) == file.sha256]
-                done = {file.name for file in sound if file.replace and self._replace_staged(file)}
-                new = [file.name for file in sound if not file.replace]
-                done |= set(new) - self._shell.place_staged(new)
-        return [None if file.name in done else self._store(file) for file in files]
+        answers = self._store_together(self._shell, files) if self._shell else {}
+        return [answers[number] if number in answers else self._store(file) for number, file in enumerate(files)]
 
     def close(self) -> None:
-        if self._shell and self._shell.loop:
-            self._shell.loop.close()
         with suppress(OSError, EOFError, paramiko.SSHException):
+            if self._shell and self._shell.loop:
+                self._shell.loop.close()
+            self._sftp.get_channel().settimeout(_FAREWELL_SECONDS)  # type: ignore[union-attr]
             self._sftp.rmdir(self._parts)
             self._sftp.rmdir(f"{self._root}/{PARTS}")
         with suppress(OSError, EOFError, paramiko.SSHException):
             self._sftp.close()
 
-    # ---
+    # --- whole files
+
+    def _store_together(self, shell: Shell, files: Sequence[Whole]) -> dict[int, FileRefused | None]:
+        """By number what became of them; those that are not in it go alone, each to an answer of its own."""
+        numbers = {file.name: number for number, file in enumerate(files) if not is_odd(file.name)}
+        if not numbers:
+            return {}
+        with self._reaching(self._root):
+            try:
+                hashes = shell.stage([files[number] for number in numbers.values()])
+            except CommandFailed:
+                hashes = {}
+            sound = [number for name, number in numbers.items() if hashes.get(name) == files[number].sha256]
+            done = [n for n in sound if files[n].replace and self._replace_staged(shell, files[n].name)]
+            new = [number for number in sound if not files[number].replace]
+            refused = shell.place_staged([files[number].name for number in new])
+            done += [number for number in new if files[number].name not in refused]
+            return {**dict.fromkeys(done), **{numbers[name]: self._occupied(name) for name in self.find(list(refused))}}
+
+    def _replace_staged(self, shell: Shell, name: str) -> bool:
+        try:
+            self._sftp.posix_rename(f"{self._root}/{shell.batch}/{name}", f"{self._root}/{name}")
+        except OSError as error:
+            self._raise_if_lost(error)
+            return False
+        return True
 
     def _store(self, file: Whole) -> FileRefused | None:
-        part = "whole"
+        part = f"whole-{uuid.uuid4().hex}"  # of no other connection, whose last bytes may still come
         try:
             self.append(part, 0, [file.content])
             if self.part_digest(part) != file.sha256:
@@ -194,12 +211,13 @@ class Sftp:
             return refused
         return None
 
-    def _replace_staged(self, file: Whole) -> bool:
-        with suppress(FileNotFoundError, FileRefused):  # then it goes the slow way, which says what is wrong
-            with self._reaching(file.name):
-                self._sftp.posix_rename(f"{self._parts}/batch/{file.name}", f"{self._root}/{file.name}")
-            return True
-        return False
+    def _write(self, path: str, offset: int, chunks: Iterable[bytes]) -> None:
+        if offset:
+            self._sftp.truncate(path, offset)
+        with self._sftp.open(path, "r+b" if offset else "wb") as file:
+            self._pipeline.write(file, offset, chunks)
+
+    # --- names and folders
 
     def _give_name(self, path: str, name: str, *, replace: bool) -> None:
         target = f"{self._root}/{name}"
@@ -208,25 +226,37 @@ class Sftp:
             self._sftp.posix_rename(path, target)
             return
         if self._state(target):
-            raise Occupied(f"{target} is there already")
+            raise self._occupied(name)
         try:
             self._sftp.rename(path, target)  # which refuses a name in use
         except OSError as error:
-            if self._transport.is_active() and self._state(target):
-                raise Occupied(f"{target} is there already") from error
+            self._raise_if_lost(error)
+            if self._state(target):
+                raise self._occupied(name) from error
             raise
+
+    def _occupied(self, name: str) -> Occupied:
+        return Occupied(f"{self._root}/{name} is there already at {self._host}")
 
     def _make_folders(self, path: str) -> None:
         """Those that are missing, from the top down."""
-        if path in self._folders or path in ("", ".", "/"):
+        if path in self._folders or path in ("", "."):
             return
-        if not self._is_folder(path):
-            self._make_folders(path.rpartition("/")[0])
-            with suppress(OSError):  # somebody else may have made it
+        for _ in range(_ATTEMPTS):
+            if self._is_folder(path):
+                break
+            above = path.rpartition("/")[0]
+            self._make_folders(above)
+            try:
                 self._sftp.mkdir(path)
-            if not self._is_folder(path):
-                reason = "something else has its name, or we may not" if self._state(path) else "we may not"
-                raise FileRefused(f"the folder {path} cannot be made at {self._host}: {reason}")
+            except FileNotFoundError:  # another sender took the one above away, since it was empty
+                self._folders.discard(above)
+            except OSError as error:
+                if self._is_folder(path):  # another sender made it
+                    break
+                if self._state(path):
+                    raise FileRefused(f"the folder {path} cannot be made at {self._host}: a file is there") from error
+                raise
         self._folders.add(path)
 
     def _is_folder(self, path: str) -> bool:
@@ -235,37 +265,26 @@ class Sftp:
         return False
 
     def _state(self, path: str) -> paramiko.SFTPAttributes | None:
-        try:
-            return self._sftp.lstat(path)
-        except FileNotFoundError:
-            return None
-        except OSError:  # "Failure": a folder above it is a file
-            if not self._transport.is_active():
-                raise
-            return None
+        return self._pipeline.states([path])[0]
 
     def _read_back(self, path: str) -> str | None:
         digest = hashlib.sha256()
         with self._reaching(path):
             try:
-                with self._sftp.open(path, "rb") as file:
-                    file.prefetch()
-                    while chunk := file.read(1 << 17):
+                with self._sftp.open(encoded(path), "rb") as file:
+                    for chunk in self._pipeline.read(file, file.stat().st_size or 0):
                         digest.update(chunk)
             except FileNotFoundError:
                 return None
         return digest.hexdigest()
 
-    def _make_last(self, path: str) -> None:
-        """Has the host write a file to its disk, where it can be told to."""
-        with suppress(OSError), self._sftp.open(path, "r+b") as file:
-            self._sftp._request(paramiko.sftp.CMD_EXTENDED, _FSYNC, file.handle)  # type: ignore[attr-defined]
+    # --- the shell, and what goes wrong
 
     def _find_shell(self) -> Shell | None:
         """Whether there is one, and whether it sees what SFTP shows: a host may show each another world."""
         probe = f"probe-{uuid.uuid4().hex}"
         with self._sftp.open(f"{self._parts}/{probe}", "wb") as file:
-            file.write(f"{probe} ".encode())
+            file.write(probe.encode())
         try:
             return open_shell(self._open_channel, self._root, self._within, probe)
         finally:
@@ -276,17 +295,53 @@ class Sftp:
 
     @contextmanager
     def _reaching(self, what: str) -> Iterator[None]:
+        """`what`: the path at hand, which if it is no single file's concerns them all."""
         try:
             yield
         except (paramiko.SSHException, EOFError, TimeoutError) as error:
-            raise DestinationUnreachable(f"{self._host} is lost: {error or 'it closed the connection'}") from error
+            raise self._lost(error) from error
+        except CommandFailed as error:
+            raise self._failed(str(error)) from error
         except OSError as error:
-            if not self._transport.is_active():
-                raise DestinationUnreachable(f"{self._host} is lost: {error}") from error
-            reason = error.strerror or str(error)
-            if error.errno == errno.EACCES and what in (self._root, self._parts):
-                raise AccessRefused(f"{what} at {self._host}: {reason}; give us the right to write there") from error
-            raise FileRefused(f"{what} at {self._host}: {reason}; see its permissions and its disk") from error
+            self._raise_if_lost(error)
+            raise self._refusal(what, error) from error
+
+    def _raise_if_lost(self, error: OSError) -> None:
+        if isinstance(error, TimeoutError) or not self._transport.is_active():
+            raise self._lost(error) from error
+
+    def _lost(self, error: Exception) -> DestinationUnreachable:
+        reason = "no answer in time" if isinstance(error, TimeoutError) else str(error) or "it closed the connection"
+        return DestinationUnreachable(f"{self._host} is lost: {reason}; it is tried again")
+
+    def _failed(self, words: str) -> AccessRefused | DestinationUnreachable:
+        place = f"{self._root} at {self._host}"
+        if _NO_ROOM.search(words):
+            return DestinationUnreachable(f"no room in {place}: {words}; free some there")
+        if _NOT_ALLOWED.search(words):
+            return AccessRefused(f"{place}: {words}; give us the right to read and write there")
+        return DestinationUnreachable(f"a command in {place} failed: {words}; see the logs of that host")
+
+    def _refusal(self, what: str, error: OSError) -> AccessRefused | DestinationUnreachable | FileRefused:
+        reason = error.strerror or str(error)  # of SFTP often no more than "Failure"
+        if what not in (self._root, self._parts):
+            return FileRefused(f"{what} at {self._host}: {reason}; see its permissions and its disk")
+        if error.errno == errno.EACCES:
+            return AccessRefused(f"{what} at {self._host}: {reason}; give us the right to write there")
+        return DestinationUnreachable(f"{what} at {self._host}: {reason}; is its disk mounted, and not full?")
+
+
+def _parted(chunks: Iterable[bytes]) -> tuple[list[bytes], Iterator[bytes] | None]:
+    """As much as is faster written by SFTP than by a command, which has to start, and the rest, if there is any."""
+    left = iter(chunks)
+    begin: list[bytes] = []
+    size = 0
+    for chunk in left:
+        begin.append(chunk)
+        size += len(chunk)
+        if size > _SHORT_BYTES:
+            return begin, left
+    return begin, None
 
 
 def _found(name: str, state: paramiko.SFTPAttributes) -> Found:

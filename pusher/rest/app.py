@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 from sqlalchemy.engine import Engine
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
+from pusher.central.filestore import FileStore
 from pusher.central.store import AT_ONCE, RETENTION_DAYS, Store
 from pusher.errors import PusherError
-from pusher.rest import field, health, openapi, pages, sync, tables, writing
+from pusher.rest import field, files, health, openapi, pages, sync, tables, writing
 from pusher.rest.compression import Compression
 from pusher.rest.limits import LimitMiddleware, Limits
 from pusher.rest.metrics import CountMiddleware, Metrics
@@ -22,16 +26,23 @@ _ANY_NUMBER = Limits()
 
 
 def make_app(
-    engine: Engine, retention_days: int = RETENTION_DAYS, *, read_public: bool = False, limits: Limits = _ANY_NUMBER
+    engine: Engine,
+    retention_days: int = RETENTION_DAYS,
+    *,
+    read_public: bool = False,
+    limits: Limits = _ANY_NUMBER,
+    files_folder: Path | None = None,
 ) -> Starlette:
     """The service over the database of `engine`, whose tables must be migrated.
 
     `retention_days`: how long it remembers each batch. `read_public`: anybody may read, without a token.
+    `files_folder`: where the files of the sites are kept; None: it takes none.
     """
     metrics = Metrics(engine)
     app = Starlette(
         routes=[
             *sync.routes,
+            *files.routes,
             *health.routes,
             *openapi.routes,
             *field.routes,
@@ -51,4 +62,6 @@ def make_app(
     app.state.read_public = read_public
     app.state.turns = Turns(AT_ONCE)
     app.state.store = Store(engine, retention_days)
+    app.state.files = FileStore(files_folder) if files_folder else None
+    app.state.files_at_once = asyncio.Semaphore(files.AT_ONCE)
     return app

@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import sys
+from pathlib import Path
 
 import h11
 import msgspec
@@ -17,6 +18,7 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.supervisors import Multiprocess
 
+from pusher.central.filestore import FileStore
 from pusher.central.prepared import is_prepared, refuse_unprepared
 from pusher.central.store import RETENTION_DAYS
 from pusher.errors import UsageError
@@ -35,11 +37,13 @@ _HEAD_SECONDS = 30
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How the service behaves, as each worker process learns it. `retention_days`: see `Store`."""
+    """How the service behaves, as each worker process learns it. `retention_days`: see `Store`. `files`: the folder of
+    the sites' files, None to take none."""
 
     retention_days: int = RETENTION_DAYS
     read_public: bool = False
     requests_per_minute: int = 600
+    files: str | None = None
 
 
 def serve(
@@ -56,10 +60,13 @@ def serve(
     """Serves until it is stopped. `make`: create the tables if there are none. `tls`: files of a certificate and key.
     `trusted_proxies`: addresses of proxies whose word on whom they speak for is taken.
 
-    Raises SchemaMismatch if the tables are not as expected, UsageError if the address or the files cannot be had.
+    Raises SchemaMismatch if the tables are not as expected, UsageError if the address, the certificate or the folder of
+    files cannot be had.
     """
     if tls:
         _check_certificate(*tls)
+    if settings.files:
+        FileStore(Path(settings.files)).check()
     open_central(url, make=make).dispose()
     listening = listen(host, port)
     os.environ[_URL_VARIABLE] = url
@@ -145,6 +152,7 @@ def app_from_environment() -> Starlette:
         settings.retention_days,
         read_public=settings.read_public,
         limits=Limits(requests_per_minute=settings.requests_per_minute),
+        files_folder=Path(settings.files) if settings.files else None,
     )
 
 

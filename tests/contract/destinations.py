@@ -7,7 +7,7 @@ from outside, a folder, or None where they cannot.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from pusher.config import Location
 from pusher.files.destination import Destination
 from pusher.files.folder import Folder
 from pusher.files.sftp import sftp_destination
+from tests.files_central import files_central
 from tests.servers import SshServer
+from tests.sharepoint_stub import sharepoint_stub
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,44 @@ def to_sftp(path: Path) -> Iterator[Sent]:
         yield Sent(to=f"sftp://127.0.0.1:{sshd.port}{root}", root=root, extra=extra)
 
 
-DESTINATIONS: tuple[Callable[[Path], AbstractContextManager[Place]], ...] = (folder, sftp, sftp_only)
+@contextmanager
+def central(path: Path) -> Iterator[Place]:
+    with files_central(path) as service, ExitStack() as stack:
+        token = service.token("pc-7")
+        root = service.root / "pc-7"
+
+        def connect(sender: str) -> Destination:
+            return stack.enter_context(closing(service.connect(token, sender)))
+
+        yield Place(connect, root)
+
+
+@contextmanager
+def to_central(path: Path) -> Iterator[Sent]:
+    with files_central(path) as service:
+        token = path / "token"
+        token.write_text(service.token("pc-7"))
+        yield Sent(to=service.resturl, root=service.root / "pc-7", extra=f"token = file:{token}")
+
+
+@contextmanager
+def sharepoint(path: Path) -> Iterator[Place]:
+    with sharepoint_stub() as stub, ExitStack() as stack:
+        sessions: dict[str, dict[str, str]] = {}
+
+        def connect(sender: str) -> Destination:
+            return stack.enter_context(closing(stub.connect(sender, sessions.setdefault(sender, {}))))
+
+        yield Place(connect, None)
+
+
+DESTINATIONS: tuple[Callable[[Path], AbstractContextManager[Place]], ...] = (
+    folder,
+    sftp,
+    sftp_only,
+    central,
+    sharepoint,
+)
 
 # Those that a killed job is tried with.
-KILLED: tuple[Callable[[Path], AbstractContextManager[Sent]], ...] = (to_folder, to_sftp)
+KILLED: tuple[Callable[[Path], AbstractContextManager[Sent]], ...] = (to_folder, to_sftp, to_central)
