@@ -45,6 +45,7 @@ from pusher.wire.messages import (
 
 _Answer = TypeVar("_Answer", bound=msgspec.Struct)
 _TIMEOUT = urllib3.Timeout(connect=10, read=300)
+_PIECE_BYTES = 16 << 10  # each has the time of a connection to go out, however slow the line is for the whole
 _CONNECTIONS = 4
 _SYNC = "../sync/v1/"  # beside /rest/
 
@@ -120,8 +121,8 @@ class RestCentral:
             answer = self._pool.request(
                 "POST",
                 self._base + path,
-                body=body,
-                headers=self._headers,
+                body=(body[place : place + _PIECE_BYTES] for place in range(0, len(body), _PIECE_BYTES)),
+                headers={**self._headers, "Content-Length": str(len(body))},
                 timeout=_TIMEOUT,
                 retries=False,
                 redirect=False,

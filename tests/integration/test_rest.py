@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,14 +15,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import msgspec
 import pytest
 import requests
 import sqlalchemy as sa
+import urllib3
 
 from models import Base, House, Node, Reading, RoomType, SensorType
 from pusher.central.tokens import list_tokens, revoke_token
 from pusher.errors import AccessRefused, CentralUnreachable, ProtocolError
 from pusher.schema.engine import opened
+from pusher.transport import rest
 from pusher.transport.rest import RestCentral
 from pusher.wire.batch import CONTENT_TYPE, decode
 from pusher.wire.messages import Welcome
@@ -205,6 +210,44 @@ def test_the_token_counts_and_not_a_password_in_netrc(
     assert requests.get(central.resturl + "house/", timeout=30).status_code == 401
     with closing(RestCentral(central.resturl, central.token())) as way:
         assert way.hello(HELLO).dialect == "sqlite"
+
+
+class Slow(BaseHTTPRequestHandler):
+    """Takes what comes bit by bit, as a slow line does, and is busy then."""
+
+    def setup(self) -> None:
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        super().setup()
+
+    def do_POST(self) -> None:
+        left = int(self.headers["Content-Length"])
+        while left > 0:
+            left -= len(self.rfile.read(min(left, 1 << 18)))
+            time.sleep(0.03)
+        self.send_response(503)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_slow_line_has_the_time_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The timeout is for a line on which nothing goes."""
+    monkeypatch.setattr(rest, "_TIMEOUT", urllib3.Timeout(connect=0.3, read=30))
+    large = msgspec.structs.replace(HELLO, hostname=os.urandom(6 << 20).hex())
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            way = RestCentral(f"http://127.0.0.1:{server.server_port}/rest/", "key")
+            began = time.monotonic()
+            with closing(way), pytest.raises(CentralUnreachable, match="HTTP 503"):
+                way.hello(large)
+            assert time.monotonic() - began > 0.6
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class Sulky(BaseHTTPRequestHandler):
