@@ -230,7 +230,9 @@ class _Exchange:
 
 def _needs_valid(path: str) -> bool:
     """Whether an answer of this address shows that the token with it was valid."""
-    return path.startswith(("/sync/", "/files/")) or (path.startswith("/rest/") and not path.lower().startswith("/rest/version"))
+    return path.startswith(("/sync/", "/files/")) or (
+        path.startswith("/rest/") and not path.lower().startswith("/rest/version")
+    )
 
 
 def _network(address: str) -> str:
