@@ -338,6 +338,7 @@ class SshServer(Server):
             "PermitRootLogin yes",
             "PasswordAuthentication no",
             "KbdInteractiveAuthentication no",
+            "SetEnv SHLVL=1",  # else bash begins each command with what is in ~/.bashrc of whoever runs the tests
         ]
         (self.folder / "data" / "sshd_config").write_text("\n".join(options) + "\n")
 
