@@ -29,6 +29,7 @@ _KEEPALIVE_SECONDS = 15
 _DEAD_MS = 45_000
 _LAST_SECOND = (1 << 32) - 1  # that SFTP can write down
 _SHORT_BYTES = 8 << 20
+_OPEN_FILES = 64
 _ATTEMPTS = 3
 _NO_ROOM = re.compile("no space left|quota exceeded", re.IGNORECASE)
 _NOT_ALLOWED = re.compile("permission denied|read-only file system|not permitted", re.IGNORECASE)
@@ -150,17 +151,23 @@ class Sftp:
 
     def place(self, part: str, name: str, modified_ns: int, *, replace: bool) -> None:
         path, seconds = f"{self._parts}/{part}", modified_ns // 10**9
-        if not 0 <= seconds <= _LAST_SECOND:
-            raise FileRefused(f"{name}: SFTP knows no time before 1970 or after 2105; touch the file")
+        if refused := _fault_of_time(name, seconds):
+            raise refused
         with self._reaching(f"{self._root}/{name}"):
             self._sftp.utime(path, (seconds, seconds))
-            self._give_name(path, name, replace=replace)
+            (refused,) = self._give_names([(path, name, replace)])
+            if refused:
+                raise refused
             if self._shell:
                 self._shell.make_last(name.rpartition("/")[0])
 
     def store(self, files: Sequence[Whole]) -> list[FileRefused | None]:
         answers = self._store_together(self._shell, files) if self._shell else {}
-        return [answers[number] if number in answers else self._store(file) for number, file in enumerate(files)]
+        left = [number for number in range(len(files)) if number not in answers]
+        for begin in range(0, len(left), _OPEN_FILES):
+            some = left[begin : begin + _OPEN_FILES]
+            answers.update(zip(some, self._store_each([files[number] for number in some]), strict=True))
+        return [answers[number] for number in range(len(files))]
 
     def close(self) -> None:
         with suppress(OSError, EOFError, paramiko.SSHException):
@@ -199,17 +206,23 @@ class Sftp:
             return False
         return True
 
-    def _store(self, file: Whole) -> FileRefused | None:
-        part = f"whole-{uuid.uuid4().hex}"  # of no other connection, whose last bytes may still come
-        try:
-            self.append(part, 0, [file.content])
-            if self.part_digest(part) != file.sha256:
-                raise FileRefused(f"{file.name} reads otherwise at {self._host}; is the disk there sound?")
-            self.place(part, file.name, file.modified_ns, replace=file.replace)
-        except FileRefused as refused:
-            self.discard(part)
-            return refused
-        return None
+    def _store_each(self, files: Sequence[Whole]) -> list[FileRefused | None]:
+        """By SFTP alone, with an answer for each that is its own."""
+        answers = [_fault_of_time(file.name, file.modified_ns // 10**9) for file in files]
+        sent = [number for number, refused in enumerate(answers) if not refused]
+        paths = {number: f"{self._parts}/whole-{uuid.uuid4().hex}" for number in sent}
+        with self._reaching(self._parts):
+            whole = [(paths[n], files[n].content, files[n].modified_ns // 10**9) for n in sent]
+            for number, digest in zip(sent, self._pipeline.write_new(whole), strict=True):
+                if digest != files[number].sha256:
+                    what = f"{files[number].name} reads otherwise at {self._host}"
+                    answers[number] = FileRefused(f"{what}; is the disk there sound?")
+            sound = [number for number in sent if not answers[number]]
+            names = self._give_names([(paths[n], files[n].name, files[n].replace) for n in sound])
+            for number, refused in zip(sound, names, strict=True):
+                answers[number] = refused
+            self._pipeline.remove([paths[number] for number in sent if answers[number]])
+        return answers
 
     def _write(self, path: str, offset: int, chunks: Iterable[bytes]) -> None:
         if offset:
@@ -219,21 +232,33 @@ class Sftp:
 
     # --- names and folders
 
-    def _give_name(self, path: str, name: str, *, replace: bool) -> None:
-        target = f"{self._root}/{name}"
-        self._make_folders(target.rpartition("/")[0])
-        if replace:
-            self._sftp.posix_rename(path, target)
-            return
-        if self._state(target):
-            raise self._occupied(name)
+    def _give_names(self, wanted: Sequence[tuple[str, str, bool]]) -> list[FileRefused | None]:
+        """To each path the name, also one in use if that may be; why not, of each."""
+        answers = [self._make_way(name) for _, name, _ in wanted]
+        there = self._pipeline.states([f"{self._root}/{name}" for _, name, _ in wanted])
+        for number, (_, name, replace) in enumerate(wanted):
+            if not answers[number] and there[number] and not replace:
+                answers[number] = self._occupied(name)
+        left = [number for number, refused in enumerate(answers) if not refused]
+        changes = [(path, f"{self._root}/{name}", replace) for path, name, replace in (wanted[n] for n in left)]
+        for number, error in zip(left, self._pipeline.rename(changes), strict=True):
+            if error:  # the server refuses a name in use, too
+                _, name, replace = wanted[number]
+                taken = not replace and self._state(f"{self._root}/{name}")
+                answers[number] = self._occupied(name) if taken else self._refusal(f"{self._root}/{name}", error)
+        return answers
+
+    def _make_way(self, name: str) -> FileRefused | None:
+        """Makes the folders above a name."""
+        path = f"{self._root}/{name}".rpartition("/")[0]
         try:
-            self._sftp.rename(path, target)  # which refuses a name in use
+            self._make_folders(path)
+        except FileRefused as refused:
+            return refused
         except OSError as error:
             self._raise_if_lost(error)
-            if self._state(target):
-                raise self._occupied(name) from error
-            raise
+            return self._refusal(path, error)
+        return None
 
     def _occupied(self, name: str) -> Occupied:
         return Occupied(f"{self._root}/{name} is there already at {self._host}")
@@ -304,7 +329,7 @@ class Sftp:
             raise self._failed(str(error)) from error
         except OSError as error:
             self._raise_if_lost(error)
-            raise self._refusal(what, error) from error
+            raise self._trouble(what, error) from error
 
     def _raise_if_lost(self, error: OSError) -> None:
         if isinstance(error, TimeoutError) or not self._transport.is_active():
@@ -322,13 +347,23 @@ class Sftp:
             return AccessRefused(f"{place}: {words}; give us the right to read and write there")
         return DestinationUnreachable(f"a command in {place} failed: {words}; see the logs of that host")
 
-    def _refusal(self, what: str, error: OSError) -> AccessRefused | DestinationUnreachable | FileRefused:
-        reason = error.strerror or str(error)  # of SFTP often no more than "Failure"
+    def _trouble(self, what: str, error: OSError) -> AccessRefused | DestinationUnreachable | FileRefused:
         if what not in (self._root, self._parts):
-            return FileRefused(f"{what} at {self._host}: {reason}; see its permissions and its disk")
+            return self._refusal(what, error)
+        reason = error.strerror or str(error)  # of SFTP often no more than "Failure"
         if error.errno == errno.EACCES:
             return AccessRefused(f"{what} at {self._host}: {reason}; give us the right to write there")
         return DestinationUnreachable(f"{what} at {self._host}: {reason}; is its disk mounted, and not full?")
+
+    def _refusal(self, what: str, error: OSError) -> FileRefused:
+        reason = error.strerror or str(error)
+        return FileRefused(f"{what} at {self._host}: {reason}; see its permissions and its disk")
+
+
+def _fault_of_time(name: str, seconds: int) -> FileRefused | None:
+    if 0 <= seconds <= _LAST_SECOND:
+        return None
+    return FileRefused(f"{name}: SFTP knows no time before 1970 or after 2105; touch the file")
 
 
 def _parted(chunks: Iterable[bytes]) -> tuple[list[bytes], Iterator[bytes] | None]:

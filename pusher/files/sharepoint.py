@@ -203,11 +203,10 @@ class SharePoint:
     def _lengthen(self, part: str, offset: int, pieces: Iterable[bytes]) -> None:
         """A part that has come as a whole, and was not all: nothing can be put behind it there."""
         item = self._library.lookup(self._path(part))
-        if item is None or item.size < offset:
+        if item is None or item.size != offset:
             raise self._ran_out(part)
-        beginning = _first(offset, self._library.content(item, part))
         try:
-            with self._measured(chain(beginning, pieces)) as (size, whole):
+            with self._measured(chain(self._library.content(item, part), pieces)) as (size, whole):
                 self._upload(part, 0, size, whole)
         except Gone as error:
             raise self._ran_out(part) from error
@@ -272,14 +271,6 @@ class SharePoint:
 
     def _lost(self, part: str) -> FileRefused:
         return FileRefused(f"{part} is gone at {self._place}; it is sent again")
-
-
-def _first(size: int, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    for piece in pieces:
-        yield piece[:size]
-        size -= len(piece)
-        if size <= 0:
-            return
 
 
 def _found(name: str, item: Item) -> Found:

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -31,6 +32,7 @@ from tests.servers import SshServer
 MODIFIED_NS = 1_700_000_000_000_000_000
 CHUNK = 1 << 16
 LARGE = os.urandom(24 << 20) + b"end"
+_DELAY_SECONDS = 0.05
 FAR = 300  # chunks: where it is under way
 _SFTP = "Subsystem sftp internal-sftp"
 _SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/libexec/sftp-server")
@@ -333,6 +335,25 @@ def test_a_file_that_is_not_read_to_its_end_leaves_the_connection_whole(there: H
         destination.discard("p1")
         assert destination.store([whole("a.res"), whole("b.res")]) == [None, None]
         assert destination.parts() == []
+
+
+class Slow(CountingProxy):
+    """A line on which everything takes its time."""
+
+    def _counts(self, size: int, forth: bool) -> bool:
+        time.sleep(_DELAY_SECONDS)
+        return super()._counts(size, forth)
+
+
+def test_many_files_cost_few_round_trips(there: Host) -> None:
+    files = [whole(f"{number % 3}/{number}.res") for number in range(60)]
+    with Slow(there.sshd.port) as line:
+        _know(there, line.port)
+        with there.connect(sshport=line.port) as destination:
+            began = time.monotonic()
+            assert destination.store(files) == [None] * len(files)
+            assert len(destination.find([file.name for file in files])) == len(files)
+            assert time.monotonic() - began < len(files) * 2 * _DELAY_SECONDS, "as if each had been sent alone"
 
 
 # --- the shell ---
