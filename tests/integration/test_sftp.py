@@ -172,6 +172,7 @@ def test_nothing_in_a_name_is_run_or_changed(there: Host) -> None:
         assert destination.find([*names, "other"]).keys() == set(names)
     assert there.arrived() == {file.name: file.content for file in changed}
     assert not list(there.root.rglob("ran"))
+    assert not (there.root / PARTS).exists(), "something was left there"
 
 
 def test_a_strangers_name_that_is_not_utf8_is_listed(there: Host) -> None:
@@ -184,7 +185,7 @@ def test_a_strangers_name_that_is_not_utf8_is_listed(there: Host) -> None:
 
 
 def test_folders_with_more_entries_than_one_answer_holds(there: Host) -> None:
-    names = [f"folder {number % 3}/a file with a name of some length {number}" for number in range(900)]
+    names = [f"folder {number % 3}/{'a file with a long name ' * 4}{number}" for number in range(900)]
     for name in names:
         path = there.root / name
         path.parent.mkdir(exist_ok=True)
