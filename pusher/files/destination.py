@@ -61,7 +61,8 @@ class Destination(Protocol):
         """All files that are there, in no order; no parts."""
 
     def digests(self, names: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-        """Each name with the SHA-256 of what is there, computed there where that can be; None if it is gone."""
+        """Each name, in their order, with the SHA-256 of what is there, computed there where that can be; None if it
+        is gone."""
 
     def parts(self) -> list[Part]:
         """What of this sender has not become whole."""

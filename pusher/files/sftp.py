@@ -110,15 +110,14 @@ class Sftp:
 
     def digests(self, names: Sequence[str]) -> Iterator[tuple[str, str | None]]:
         plain = [name for name in names if not is_odd(name)] if self._shell else []
-        left = dict.fromkeys(names)
-        if self._shell:
-            with self._reaching(self._root):
-                for found in self._shell.digests(plain):
-                    for name in found.keys() & left.keys():
-                        del left[name]
-                        yield name, found[name]
-        for name in left:
-            yield name, self._read_back(f"{self._root}/{name}")  # which also says why one cannot be read
+        portions = self._shell.digests(plain) if self._shell else iter(())
+        known: dict[str, str | None] = {name: None for name in names if self._shell is None or is_odd(name)}
+        for name in names:
+            while name not in known:
+                with self._reaching(self._root):
+                    known.update(next(portions))
+            # What the command could not read says by SFTP why.
+            yield name, known[name] or self._read_back(f"{self._root}/{name}")
 
     def parts(self) -> list[Part]:
         with self._reaching(self._parts):

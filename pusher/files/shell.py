@@ -90,11 +90,12 @@ class Shell:
     def listing(self) -> Iterator[Found]:
         return _parsed(self._run(f"find . -path ./{PARTS} -prune -o ! -type d -printf '%s\\t%Ts\\t%p\\0'"))
 
-    def digests(self, names: Sequence[str]) -> Iterator[dict[str, str]]:
-        """Of those that can be read, portion by portion."""
+    def digests(self, names: Sequence[str]) -> Iterator[dict[str, str | None]]:
+        """Of each, portion by portion, in their order; None where the command could not read."""
         for some in _portions(names):
             answer = self._run(f"xargs -0 {self.digest} 2>/dev/null", _listed(some), _SOME_FAILED)
-            yield {name.removeprefix("./"): value for name, value in _hashes(answer)}
+            found = {name.removeprefix("./"): value for name, value in _hashes(answer)}
+            yield {name: found.get(name) for name in some}
 
     def append(self, path: str, offset: int, chunks: Iterable[bytes]) -> None:
         script = _RECEIVE.format(path=shlex.quote(path), offset=offset)

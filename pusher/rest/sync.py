@@ -22,6 +22,8 @@ from pusher.rest.turns import Turns
 from pusher.wire.batch import CONTENT_ENCODING, CONTENT_TYPE, MAX_COMPRESSED_BYTES, Batch, decode, encode
 from pusher.wire.messages import Compare, EntityQuery, Hello, Look, Receipt, Remove, Report, Resolve, Verified
 
+_WORTH_A_WORD_SECONDS = 0.1
+
 _MESSAGES: dict[str, tuple[type[msgspec.Struct], Callable[[Store, Any], msgspec.Struct]]] = {
     "hello": (Hello, Store.hello),
     "resolve": (Resolve, Store.resolve),
@@ -85,7 +87,9 @@ async def _push(request: Request) -> Response:
             arrived = None  # many rows take much memory: while others have their turn, the message will do
         await asyncio.sleep(pause or 0)
     assert receipt is not None  # the last time it is one, or an error
-    return _response(encode(structs.replace(receipt, waited_seconds=round(waited, 1))))
+    if waited > _WORTH_A_WORD_SECONDS:
+        receipt = structs.replace(receipt, waited_seconds=round(waited, 1))
+    return _response(encode(receipt))
 
 
 def _response(content: bytes) -> Response:

@@ -85,6 +85,16 @@ def test_many_small_files_at_once(there: Destination) -> None:
     assert there.parts() == []
 
 
+def test_hashes_come_in_the_order_in_which_they_are_asked_for(there: Destination) -> None:
+    files = [whole(f"{number}\n.res" if number % 5 == 4 else f"{number}.res", b"%d" % number) for number in range(20)]
+    if there.windows:
+        files = [file for file in files if "\n" not in file.name]
+    assert there.store(files) == [None] * len(files)
+    names = [file.name for file in reversed(files)] + ["none.res"]
+    hashes = [file.sha256 for file in reversed(files)]
+    assert list(there.digests(names)) == list(zip(names, [*hashes, None], strict=True))
+
+
 def test_an_empty_file(there: Destination) -> None:
     put(there, "empty.res", b"")
     assert there.store([whole("none.res", b"")]) == [None]

@@ -14,7 +14,7 @@ from pusher.files.opening import open_job
 
 def main() -> None:
     logging.disable()
-    sending.BATCH_FILES = 7  # many small steps, to be killed between them
+    vars(sending)["BATCH_FILES"] = 7  # many small steps, to be killed between them
     with open_job(sys.argv[1], "instrument") as job:
         print("ready", flush=True)
         sys.stdin.readline()
