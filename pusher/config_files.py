@@ -188,7 +188,7 @@ def location_of(values: Mapping[str, Any]) -> dict[str, Any]:
         **{name: values[name] for name in common if name in values},
         **by_ssh,
         "resturl": to.text if to.kind == "rest" else None,
-        "files": FilesSettings(choice=Choice(**choice, **moments, subdirs=values["subdirs"]), **own),
+        "files": FilesSettings(choice=Choice(**choice, **moments, subdirs=values.get("subdirs", True)), **own),
     }
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from pusher.config import load
 from pusher.filelist import Entry, FileList
-from pusher.files.destination import Destination
 from pusher.files.job import FilesJob
 from pusher.files.opening import open_destination
 from pusher.held import HeldRow, Quarantine
@@ -71,7 +70,7 @@ class Instrument:
         return put(self.raw / path, content, LONG_AGO_NS - int(age_seconds * 1e9))
 
     @contextmanager
-    def job(self, wrap: type[Destination] | None = None) -> Iterator[FilesJob]:
+    def job(self) -> Iterator[FilesJob]:
         settings = load(self.config)
         location = settings.location("instrument")
         with (

@@ -139,6 +139,7 @@ class Sender:
         offset = there if there <= copy.file.size else 0
         for attempt in range(_ATTEMPTS):
             reader = Reader(self._root, copy.file)
+            self._sent(offset)  # that far it went before
             self._destination.append(part, offset, reader.chunks(offset, self._sent))
             if self._destination.part_digest(part) == reader.sha256:
                 return reader.sha256

@@ -245,7 +245,6 @@ def test_a_held_file_that_is_gone_is_forgotten(site: Instrument) -> None:
 
 
 def test_two_files_of_one_name_there(site: Instrument) -> None:
-    site.configure("rename = {stem}{suffix}\n")
     site.configure("rename = all/{name}")
     site.write("one/a.res", b"1")
     site.write("two/a.res", b"2")
