@@ -62,7 +62,7 @@ class Destination(Protocol):
 
     def digests(self, names: Sequence[str]) -> Iterator[tuple[str, str | None]]:
         """Each name, in their order, with the SHA-256 of what is there, computed there where that can be; None if it
-        is gone."""
+        is gone, or is nothing that can be read: one such file must not keep the others waiting."""
 
     def parts(self) -> list[Part]:
         """What of this sender has not become whole."""

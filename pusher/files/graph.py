@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from io import BytesIO
@@ -14,6 +13,7 @@ import urllib3
 
 import pusher
 from pusher.errors import AccessRefused, DestinationUnreachable, FileRefused, Occupied, PusherError
+from pusher.transport.answers import cause, retry_after
 from pusher.transport.proxy import pool_for
 
 GRAPH_URL = "https://graph.microsoft.com/v1.0"
@@ -25,7 +25,6 @@ _ELSEWHERE = (301, 302, 303, 307, 308)
 _ANSWER_BYTES = 8 << 20
 _ERROR_BYTES = 10_000
 _READ_BYTES = 1 << 20
-_MOST_WAIT_SECONDS = 86_400.0
 _NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -228,7 +227,7 @@ class Graph:
             yield
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise DestinationUnreachable(
-                f"{self.where} cannot be reached: {_cause(error)}; is the network up?"
+                f"{self.where} cannot be reached: {cause(error)}; is the network up?"
             ) from error
 
     def _decoded(self, answer: urllib3.BaseHTTPResponse, form: type[_Answer]) -> _Answer:
@@ -264,7 +263,7 @@ class Graph:
             return DestinationUnreachable(f"no room at {self.where}: {why}; free some")
         if status in (408, 412, 416, 429) or status >= 500:
             error = DestinationUnreachable(f"{place}: {why}; it is tried again")
-            error.retry_after_seconds = _retry_after(answer)
+            error.retry_after_seconds = retry_after(answer)
             return error
         return self._stranger(f"HTTP {status}")
 
@@ -279,17 +278,3 @@ def _message(content: bytes) -> str:
         return " ".join(msgspec.json.decode(content, type=_Failure).error.message.split())[:300].rstrip(". ")
     except (msgspec.MsgspecError, UnicodeError):
         return ""
-
-
-def _retry_after(answer: urllib3.BaseHTTPResponse) -> float | None:
-    text = answer.headers.get("Retry-After", "")
-    return min(float(text), _MOST_WAIT_SECONDS) if text.isdecimal() else None
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason, which is the one an operator can act on."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or error}"
-    return str(getattr(error, "strerror", None) or error) or type(error).__name__

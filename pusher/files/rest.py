@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -16,6 +15,7 @@ import zstandard
 import pusher
 from pusher.errors import AccessRefused, DestinationUnreachable, FileRefused, Occupied, ProtocolError, PusherError
 from pusher.files.destination import Found, Part, Whole
+from pusher.transport.answers import cause, retry_after
 from pusher.transport.proxy import pool_for
 from pusher.wire.batch import CONTENT_ENCODING, MAX_COMPRESSED_BYTES, decode, encode
 from pusher.wire.files import (
@@ -221,7 +221,7 @@ class RestDestination:
             yield
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise DestinationUnreachable(
-                f"central at {self._resturl} cannot be reached: {_cause(error)}; is the address right, and is it up?"
+                f"central at {self._resturl} cannot be reached: {cause(error)}; is the address right, and is it up?"
             ) from error
 
     def _failure(self, answer: urllib3.BaseHTTPResponse, content: bytes) -> PusherError:
@@ -231,7 +231,7 @@ class RestDestination:
             return AccessRefused(f"{where} refuses: {detail or 'the token is not accepted'}")
         if status in (408, 429) or status >= 500 or (status == 409 and OFFSET in answer.headers):
             error = DestinationUnreachable(f"{where}: {detail or f'HTTP {status}'}")
-            error.retry_after_seconds = _retry_after(answer)
+            error.retry_after_seconds = retry_after(answer)
             return error
         if detail and status in (409, 422):
             return (Occupied if status == 409 else FileRefused)(f"central: {detail}")
@@ -315,19 +315,3 @@ def _detail(answer: urllib3.BaseHTTPResponse, content: bytes) -> str:
         return msgspec.json.decode(content, type=Problem).detail
     except (msgspec.MsgspecError, UnicodeError, zstandard.ZstdError):
         return ""
-
-
-def _retry_after(answer: urllib3.BaseHTTPResponse) -> float | None:
-    try:
-        return max(0.0, float(answer.headers["Retry-After"]))
-    except (KeyError, ValueError):
-        return None
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason, which is the one an operator can act on."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or error}"
-    return str(getattr(error, "strerror", None) or error) or type(error).__name__

@@ -116,8 +116,7 @@ class Sftp:
             while name not in known:
                 with self._reaching(self._root):
                     known.update(next(portions))
-            # What the command could not read says by SFTP why.
-            yield name, known[name] or self._read_back(f"{self._root}/{name}")
+            yield name, known[name] or self._readable(f"{self._root}/{name}")
 
     def parts(self) -> list[Part]:
         with self._reaching(self._parts):
@@ -290,6 +289,12 @@ class Sftp:
 
     def _state(self, path: str) -> paramiko.SFTPAttributes | None:
         return self._pipeline.states([path])[0]
+
+    def _readable(self, path: str) -> str | None:
+        try:
+            return self._read_back(path)
+        except FileRefused:
+            return None
 
     def _read_back(self, path: str) -> str | None:
         digest = hashlib.sha256()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from threading import Lock
@@ -21,6 +20,7 @@ from pusher.errors import (
     SchemaMismatch,
     SequenceConflict,
 )
+from pusher.transport.answers import cause, retry_after
 from pusher.transport.proxy import pool_for
 from pusher.wire.batch import CONTENT_ENCODING, CONTENT_TYPE, MAX_COMPRESSED_BYTES, Batch, decode, encode
 from pusher.wire.messages import (
@@ -146,7 +146,7 @@ class RestCentral:
             yield
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise CentralUnreachable(
-                f"central at {self._resturl} cannot be reached: {_cause(error)}; is resturl right, and is central up?"
+                f"central at {self._resturl} cannot be reached: {cause(error)}; is resturl right, and is central up?"
             ) from error
 
     def _failure(self, answer: urllib3.BaseHTTPResponse, content: bytes) -> PusherError:
@@ -159,7 +159,7 @@ class RestCentral:
             return SchemaMismatch(problem.detail)
         if answer.status in (429, 502, 503, 504) or answer.status >= 500:
             why = problem.detail or f"HTTP {answer.status}"
-            return CentralUnreachable(f"central at {self._resturl}: {why}", _retry_after(answer))
+            return CentralUnreachable(f"central at {self._resturl}: {why}", retry_after(answer))
         if answer.status == 413:
             return ProtocolError(f"central at {self._resturl} takes no message of this size; lower pushlimit")
         if answer.status == 400 and problem.detail:
@@ -176,19 +176,3 @@ def _problem(status: int, content: bytes) -> Problem:
         return msgspec.json.decode(content, type=Problem)
     except (msgspec.MsgspecError, UnicodeError):
         return Problem(title="", status=status, detail="")
-
-
-def _retry_after(answer: urllib3.BaseHTTPResponse) -> float | None:
-    try:
-        return max(0.0, float(answer.headers["Retry-After"]))
-    except (KeyError, ValueError):
-        return None
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason, which is the one an operator can act on."""
-    while error.__cause__ or error.__context__:
-        error = error.__cause__ or error.__context__ or error
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or error}"
-    return str(getattr(error, "strerror", None) or error) or type(error).__name__

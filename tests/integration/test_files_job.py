@@ -224,6 +224,16 @@ def test_a_stranger_is_not_overwritten(site: Instrument) -> None:
     assert site.held() == [] and site.arrived() == site.written()
 
 
+def test_a_folder_in_the_place_of_a_file_holds_up_no_other(site: Instrument) -> None:
+    """Also where it happens to have the size of the file, so that their contents would be compared."""
+    (site.there / "a.res").mkdir()
+    site.write("a.res", b"x" * (site.there / "a.res").stat().st_size)
+    site.write("b.res")
+    outcome = site.run()
+    assert outcome.files and (outcome.error, outcome.files.copied, outcome.files.held) == (None, 1, 1)
+    assert "is not overwritten" in site.held()[0].reason
+
+
 def test_a_held_file_is_not_tried_all_the_time(site: Instrument) -> None:
     site.write("a.res", b"mine!")
     put(site.there / "a.res", b"other", LONG_AGO_NS - 10**12)
