@@ -43,8 +43,11 @@ def run_checks(path: Path, names: Sequence[str], *, accept_host_keys: bool = Fal
     yield Finding(what="configuration", detail=f"{path}: site {settings.general.site}, {len(locations)} locations on")
     faults = list(_check_state(settings.general.state))
     yield from faults or [Finding(what="state folder", detail=str(settings.general.state))]
+    yield from _check_alerts(settings)
     for location in [each for each in locations if each.files and not faults]:
         yield from _check_files(settings, location, accept_host_keys)
+    for location in [each for each in locations if each.export and not faults]:
+        yield from _check_export(location)
     pushed = [location for location in locations if location.kind == "push"]
     if not pushed:
         return
@@ -62,6 +65,18 @@ def _check_state(state: Path) -> Iterator[Finding]:
         Ledger(state).close()
     except PusherError as error:
         yield from _faults("state folder", error)
+
+
+def _check_alerts(settings: Settings) -> Iterator[Finding]:
+    if settings.alerts is None:
+        return
+    from pusher.alerts.delivery import look  # and the ways that it needs
+
+    for _, found in look(settings.alerts):
+        if isinstance(found, PusherError):
+            yield from _faults("alerts", found)
+        else:
+            yield Finding(what="alerts", detail=found)
 
 
 def _check_database(path: Path, settings: Settings, source: Source) -> Iterator[Finding]:
@@ -126,6 +141,16 @@ def _check_files(settings: Settings, location: Location, accept_host_keys: bool)
         yield Finding(what=location.name, detail=text)
     if fault:
         yield from _faults(location.name, fault)
+
+
+def _check_export(location: Location) -> Iterator[Finding]:
+    from pusher.export.probing import probe  # and what a job of this kind needs
+
+    try:
+        for text in probe(location):
+            yield Finding(what=location.name, detail=text)
+    except PusherError as error:
+        yield from _faults(location.name, error)
 
 
 def _hosts(location: Location, texts: Sequence[str]) -> Iterator[Finding]:

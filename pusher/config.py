@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pusher.config_files import FILES_KEYS, GRAPH_KEYS, FilesSettings, files_faults, location_of
+from pusher.config_alerts import ALERTS_KEYS, AlertsSettings, alerts_faults, alerts_of
+from pusher.config_export import EXPORT_KEYS, EXPORT_URL, ExportSettings, export_of, is_scale_name
+from pusher.config_files import FILES_KEYS, FilesSettings, files_faults, location_of
 from pusher.config_keys import (
     KEYS,
     KINDS_LATER,
-    REST_KEYS,
-    SSH_KEYS,
     Fault,
     Key,
     Missing,
@@ -25,12 +25,14 @@ from pusher.config_keys import (
     marker,
     way_faults,
 )
+from pusher.config_logging import LOGGING_KEYS, LoggingSettings, logging_of
 from pusher.errors import ConfigError, UsageError
 from pusher.inifile import Line, find_entry, read_text, replace_file, scan, with_value
 
 __all__ = [
-    "FilesSettings", "General", "Key", "Location", "Secret", "Settings", "TableSettings",
-    "documented_keys", "example", "find_config", "load", "read_lastupdate", "write_lastupdate",
+    "AlertsSettings", "ExportSettings", "FilesSettings", "General", "Key", "Location", "LoggingSettings", "Secret",
+    "Settings", "TableSettings", "find_config", "load", "load_alerts", "read_lastupdate", "with_scales",
+    "write_lastupdate",
 ]  # fmt: skip
 
 # --- the settings ---------------------------------------------------------------------------------------------------
@@ -48,7 +50,7 @@ class General:
 @dataclass(frozen=True, kw_only=True)
 class Location:
     """Central is at `resturl` or at `dbstring`, as the SSH host `url` sees it if there is one. With kind = files,
-    `files` says where files go, and `resturl` or `url` how to get there.
+    `files` says where files go, and `resturl` or `url` how to get there; with kind = export, `export` says it all.
 
     `lastupdate` is the text as it stands in the file, None if it is missing, empty or the word None.
     """
@@ -69,6 +71,7 @@ class Location:
     reconcile: Literal["off", "daily", "deep"] = "off"
     lastupdate: str | None = None
     files: FilesSettings | None = None
+    export: ExportSettings | None = None
 
     @property
     def private_key(self) -> Path | None:
@@ -99,6 +102,8 @@ class Settings:
     general: General
     locations: tuple[Location, ...]
     tables: dict[str, TableSettings]
+    alerts: AlertsSettings | None = None
+    logging: LoggingSettings | None = None
 
     def location(self, name: str) -> Location:
         for location in self.locations:
@@ -111,8 +116,8 @@ class Settings:
 
 SYSTEM_CONFIG = Path("/etc/pusher/synchronise.conf")
 
-_KEYS = {**KEYS, "files": FILES_KEYS}
-_RESERVED = ("general", "locations")
+KEYS_BY_SECTION = {**KEYS, "files": FILES_KEYS, "export": EXPORT_KEYS, "alerts": ALERTS_KEYS, "logging": LOGGING_KEYS}
+_RESERVED = ("general", "locations", "alerts", "logging")
 _FLAGS = dict.fromkeys(("1", "yes", "on", "true"), True) | dict.fromkeys(("0", "no", "off", "false"), False)
 
 
@@ -140,18 +145,49 @@ class _Reader:
             self._take(line)
 
     def settings(self) -> Settings:
-        general = self._values("general", self._sections.get("general", _Section(name="general")))
+        general, alerts = self._general(), self._alerts()
         locations = self._locations()
+        logging = self._logging([each["export"].pool for each in locations if each.get("on") and each.get("export")])
         tables = [self._table(section) for name, section in self._sections.items() if _is_table(name)]
         self._refuse_unknown_sections()
-        if self._faults:
-            raise ConfigError([text for _, text in sorted(self._faults, key=lambda fault: fault[0])])
+        self._raise_faults()
         return Settings(
             path=Path(os.path.abspath(self._place.path)),
             general=General(**general),
             locations=tuple(Location(**values) for values in locations),
             tables={values["name"]: TableSettings(**values) for values in tables},
+            alerts=alerts,
+            logging=logging,
         )
+
+    def alerts(self) -> Settings:
+        """[general] and [alerts]; what else there is does not matter."""
+        general, alerts = self._general(), self._alerts()
+        if "alerts" not in self._sections:
+            self._fault(0, None, "no section [alerts]; add it, with mail_to or webhook")
+        self._raise_faults()
+        path = Path(os.path.abspath(self._place.path))
+        return Settings(path=path, general=General(**general), locations=(), tables={}, alerts=alerts)
+
+    def _raise_faults(self) -> None:
+        if self._faults:
+            raise ConfigError([text for _, text in sorted(self._faults, key=lambda fault: fault[0])])
+
+    def _general(self) -> dict[str, Any]:
+        return self._values("general", self._sections.get("general", _Section(name="general")))
+
+    def _alerts(self) -> AlertsSettings | None:
+        section = self._sections.get("alerts")
+        if section is None:
+            return None
+        values = self._values("alerts", section)
+        for key, text in alerts_faults(section.entries, values):
+            self._fault(section.entries[key].number if key else section.number, section.name, text)
+        return alerts_of(values)
+
+    def _logging(self, pools: list[Path]) -> LoggingSettings | None:
+        section = self._sections.get("logging")
+        return logging_of(self._values("logging", section) if section else None, pools)
 
     def _fault(self, number: int, section: str | None, text: str) -> None:
         place = f"{self._place.path}:{number}: " if number else f"{self._place.path}: "
@@ -177,7 +213,7 @@ class _Reader:
     def _values(self, kind: str, section: _Section, *, complete: bool = True) -> dict[str, Any]:
         values: dict[str, Any] = {}
         entries = dict(section.entries)
-        for key in _KEYS[kind]:
+        for key in KEYS_BY_SECTION[kind]:
             line = entries.pop(key.name, None)
             text = line.value if line else key.default() if callable(key.default) else key.default
             if text is None:
@@ -188,7 +224,7 @@ class _Reader:
                 if complete or not isinstance(fault, Missing):
                     self._fault(line.number if line else section.number, section.name, f"{key.name}: {fault}")
         for name, line in entries.items():
-            hint = guess(name, [key.name for key in _KEYS[kind]])
+            hint = guess(name, [key.name for key in KEYS_BY_SECTION[kind]])
             shown = f' "{line.key}"' if "did you mean" in hint else ""  # else it may be the rest of a wrapped secret
             self._fault(line.number, section.name, f"unknown key{shown}{hint}")
         return values
@@ -214,10 +250,14 @@ class _Reader:
             return {}
         kind = section.entries.get("kind")
         if kind and kind.value in KINDS_LATER:  # nor are its other keys, and they may well be right
-            self._fault(kind.number, name, f"kind = {kind.value} is not available in this version; use push or files")
+            self._fault(
+                kind.number, name, f"kind = {kind.value} is not available in this version; use push, files or export"
+            )
             return {}
         if kind and kind.value == "files":
             return {"name": name, "on": on, **self._files(section, complete=on is not False)}
+        if kind and kind.value == "export":
+            return {"name": name, "on": on, **self._export(section, complete=on is not False)}
         values = self._values("location", section, complete=on is not False)
         for key, text in way_faults(section.entries, values.get("dbstring")):
             self._fault(section.entries[key].number if key else section.number, name, text)
@@ -228,6 +268,14 @@ class _Reader:
         for key, text in files_faults(section.entries, values):
             self._fault(section.entries[key].number if key else section.number, section.name, text)
         return location_of(values) if {"source", "to"} <= values.keys() else {}
+
+    def _export(self, section: _Section, *, complete: bool) -> dict[str, Any]:
+        values = self._values("export", section, complete=complete)
+        if not is_scale_name(section.name) or section.name == "logs":  # it has a folder of its name in the data pool
+            self._fault(section.number, section.name, "no folder of the data pool can have this name; choose another")
+        if "url" not in section.entries:
+            self._fault(section.number, section.name, f"url is missing; add url = {EXPORT_URL}")
+        return export_of(values)
 
     def _table(self, section: _Section) -> dict[str, Any]:
         return {"name": section.name.removeprefix("table "), **self._values("table NAME", section)}
@@ -244,6 +292,22 @@ class _Reader:
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     """Read and check the whole file; ConfigError carries every fault with its line, section and remedy."""
     return _Reader(path, environ).settings()
+
+
+def load_alerts(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """[general] and [alerts] alone, of a site's file or of one for `pusher serve --alerts`. Raises ConfigError."""
+    return _Reader(path, environ).alerts()
+
+
+def with_scales(settings: Settings, scales: Sequence[str]) -> Settings:
+    """For one run: every location to export from is asked for these scales, if any are given."""
+    if not scales:
+        return settings
+    locations = (
+        replace(each, export=replace(each.export, scales=tuple(scales))) if each.export else each
+        for each in settings.locations
+    )
+    return replace(settings, locations=tuple(locations))
 
 
 def find_config(option: str | None, environ: Mapping[str, str] = os.environ) -> Path:
@@ -298,82 +362,3 @@ def write_lastupdate(path: Path, location: str, text: str | None) -> None:
 
 def _section_is_gone(path: Path, location: str) -> ConfigError:
     return ConfigError([f"{path}: no section [{location}], so no place for its lastupdate; put the section back"])
-
-
-# --- a new file -----------------------------------------------------------------------------------------------------
-
-_FILES_OFF = (
-    *("sshfolder", "sshpassword", "exclude", "startswith", "contains", "not_before", "not_after"),
-    *("rename", "watch", "reconcile"),
-)
-_ARCHIVE = ("kind", "from", "to", *GRAPH_KEYS)
-_SHAREPOINT = "sharepoint://example.sharepoint.com/sites/lab/Files/raw"
-_EXAMPLE = """\
-; What this site sends, and where to. `pusher check` tells whether it works.
-;
-; What follows ; or # after a blank is a comment. Write a secret as env:NAME (an environment variable) or as
-; file:PATH (relative to this file). Written out here, it is taken only if nobody else may read: chmod 600 FILE.
-; A line that begins with ; is switched off: remove the ; to use it.
-
-[general]
-{general}
-
-[locations]                                     ; each has a section of its name below; 1 = on, 0 = off
-central = 1
-lab = 0
-instrument = 0
-archive = 0
-
-[central]
-{central}
-
-; The same through an SSH host, right into central's database; `resturl` can go through one, too.
-[lab]
-{lab}
-
-; Files that an instrument writes.
-[instrument]
-{instrument}
-
-; The same to SharePoint; central's resturl or a folder do as well.
-[archive]
-{archive}
-
-; A section like this for each table that `pusher plan` shows wrong, and only for those.
-;[table Reading]
-{table}
-"""
-
-
-def documented_keys() -> dict[str, tuple[Key, ...]]:
-    """Every key by the kind of its section; those of [locations] are the operator's own words."""
-    return dict(_KEYS)
-
-
-def example(site: str | None = None) -> str:
-    """The commented file that `pusher init` writes; without `site` the host name is the site's name."""
-    site_key = KEYS["general"][0]
-    try:
-        site_key.parse(site or site_key.sample, Place(path=SYSTEM_CONFIG, environ={}, exposed=True))
-    except Fault as fault:
-        raise UsageError(f"site: {fault}") from None
-    return _EXAMPLE.format(
-        general=_sample("general", off=() if site else ("site",), site=site or site_key.sample),
-        central=_sample("location", off=("cafile", "reconcile"), leave_out=("url", *SSH_KEYS, "dbstring")),
-        lab=_sample(
-            "location", off=("sshfolder", "sshport", "sshpassword", "reconcile"), leave_out=("kind", *REST_KEYS)
-        ),
-        instrument=_sample("files", off=_FILES_OFF, leave_out=(*GRAPH_KEYS, "token", "cafile")),
-        archive=_sample(
-            "files", off=(), leave_out=[key.name for key in FILES_KEYS if key.name not in _ARCHIVE], to=_SHAREPOINT
-        ),
-        table=_sample("table NAME", off=[key.name for key in KEYS["table NAME"]]),
-    )
-
-
-def _sample(kind: str, off: Collection[str], leave_out: Collection[str] = (), **values: str) -> str:
-    lines = []
-    for key in (key for key in _KEYS[kind] if key.name not in leave_out):
-        text = f"{';' if key.name in off else ''}{key.name} = {values.get(key.name, key.sample)}"
-        lines.append(f"{text:<47} ; {key.about}")
-    return "\n".join(lines)

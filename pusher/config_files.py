@@ -20,6 +20,7 @@ from pusher.config_keys import (
     Place,
     Secret,
     marker,
+    parse_flag,
     parse_path,
     parse_resturl,
     parse_seconds,
@@ -120,12 +121,6 @@ def _one_of(*words: str) -> Any:
     return parse
 
 
-def _flag(text: str, _: Place) -> bool:
-    if text.lower() not in ("yes", "no", "1", "0"):
-        raise Fault(f'"{text}" is not yes or no')
-    return text.lower() in ("yes", "1")
-
-
 def _text(text: str, _: Place) -> str:
     if not re.fullmatch(r"[!-~]+", text):
         raise Fault("is empty, or holds blanks; copy it again")
@@ -133,7 +128,7 @@ def _text(text: str, _: Place) -> str:
 
 
 def _watch(text: str, place: Place) -> bool:
-    wanted = _flag(text, place)
+    wanted = parse_flag(text, place)
     if wanted and find_spec("watchfiles") is None:
         raise Missing("needs the package watchfiles, which is not installed; install pusher[watch], or write no")
     return wanted
@@ -155,7 +150,7 @@ FILES_KEYS = (
     Key("contains", "take only names with this in them", _words, "_run"),
     Key("not_before", "take only files changed since", _moment, "2026-01-01"),
     Key("not_after", "take only files changed until", _moment, "2026-12-31"),
-    Key("subdirs", "yes, or no: the folder itself alone", _flag, "yes", "yes"),
+    Key("subdirs", "yes, or no: the folder itself alone", parse_flag, "yes", "yes"),
     Key(
         "settle",
         "leave a file alone until unchanged so long",

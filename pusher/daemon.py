@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from pusher.config import Location, Settings, load
+from pusher.alerts.hearing import Watch, hear
+from pusher.config import Location, Settings, load, with_scales
 from pusher.errors import ConfigError, PusherError, UsageError
 from pusher.job import Outcome, Progress
 from pusher.log import event
@@ -61,7 +62,10 @@ def cycle(path: Path, names: Sequence[str], progress: Progress, *, force: bool =
     `force`: also where a side is suddenly empty. Raises ConfigError or UsageError; what befalls a location is in its
     outcome.
     """
-    settings = load(path)
+    return _run_side_by_side(load(path), names, progress, force=force)
+
+
+def _run_side_by_side(settings: Settings, names: Sequence[str], progress: Progress, *, force: bool) -> list[Outcome]:
     locations = chosen(settings, names)
     with ThreadPoolExecutor(max_workers=len(locations), thread_name_prefix="location") as pool:
         return list(pool.map(lambda location: run_location(settings, location, progress, force=force), locations))
@@ -119,9 +123,19 @@ class _UntilStopped:
             raise PusherError("stopped by a signal; the next run goes on from here")
 
 
-def run_once(path: Path, names: Sequence[str], progress: Progress, *, force: bool = False) -> list[Outcome]:
-    """One cycle, which a signal ends early. Raises what `cycle` raises."""
-    return cycle(path, names, _UntilStopped(progress, _Signals(PusherError.exit_code)), force=force)
+def run_once(
+    path: Path, names: Sequence[str], progress: Progress, *, force: bool = False, scales: Sequence[str] | None = None
+) -> list[Outcome]:
+    """One cycle, which a signal ends early, and the alerts that come of it. `scales`: only those to export from, and
+    of them these, or what their sections say if it is empty. Raises what `cycle` raises."""
+    settings, signals = load(path), _Signals(PusherError.exit_code)
+    if scales is not None:
+        names = [location.name for location in chosen(settings, names, "export")]
+        settings = with_scales(settings, scales)
+    outcomes = _run_side_by_side(settings, names, _UntilStopped(progress, signals), force=force)
+    if not signals.stop:
+        hear(settings, outcomes)
+    return outcomes
 
 
 def run_forever(
@@ -197,8 +211,10 @@ class _Daemon:
         self._max_runs = max_runs
         self._runs: Counter[str] = Counter()
         self._watches = Watches()
+        self._alerts = Watch(lambda: self._settings)
 
     def run(self) -> None:
+        self._alerts.start()
         self._manager.ready()
         while not self._signals.stop and not self._is_over():
             with self._surviving():
@@ -214,6 +230,7 @@ class _Daemon:
         while self._running:
             with self._surviving():
                 self._take_ending()
+        self._alerts.stop()
 
     @contextmanager
     def _surviving(self) -> Iterator[None]:
@@ -299,8 +316,15 @@ class _Daemon:
         if (outcome is None or outcome.error) and not self._signals.stop:
             what = "location_stopped" if self._schedule.is_halted(name) else "location_backs_off"
             log.warning(event(what, location=name, seconds=round(wait, 2)))
+        if not self._signals.stop or (outcome and outcome.error is None):  # what a signal ended is no fault
+            self._alerts.hear([outcome or self._broken(name)])
         if outcome:
             self._ended([outcome])
+
+    def _broken(self, name: str) -> Outcome:
+        """Of a run that a fault of pusher's own ended."""
+        kind = next((each.kind for each in self._settings.locations if each.name == name), "")
+        return Outcome(location=name, kind=kind, error="the run broke off; the log tells why", exit_code=1)
 
     def _any_stuck(self, now: float) -> bool:
         stuck = {name for name, run in self._running.items() if run.still_seconds(now) > _STUCK_SECONDS}

@@ -5,7 +5,7 @@
     ├── ConfigError                  2   synchronise.conf is at fault; carries every fault at once
     ├── AccessRefused                2   central, or an SSH host on the way, does not let us in or is not to be trusted
     ├── Unreachable                  3   a side cannot be reached; worth trying again
-    │   ├── SourceUnreachable            the site's own database, or its files
+    │   ├── SourceUnreachable            the site's own database, its files, or where answers are
     │   ├── CentralUnreachable           central; may carry retry_after_seconds
     │   └── DestinationUnreachable       where files go
     ├── AlreadyRunning               4   another instance uses the same state folder
@@ -13,6 +13,8 @@
     ├── MappingConflict              1   rows that must agree on both sides do not
     ├── SuddenlyEmpty                1   a side holds nothing any more where it held rows
     ├── SequenceConflict             1   central is not where this site believes it to be
+    ├── WriteFailed                  1   what came cannot be written down
+    │   └── ArchiveDamaged               what was written down is not what it was
     ├── FileRefused                  1   one file cannot go where it should
     │   └── Occupied                     another file has its name there
     └── ProtocolError                1   a message that cannot be understood
@@ -92,6 +94,14 @@ class SequenceConflict(PusherError):
     def __init__(self, message: str, expected: int) -> None:
         super().__init__(message)
         self.expected = expected
+
+
+class WriteFailed(PusherError):
+    pass
+
+
+class ArchiveDamaged(WriteFailed):
+    pass
 
 
 class FileRefused(PusherError):

@@ -37,9 +37,15 @@ _WHAT_TO_DO = {
     Kind.LACKING: "Central lacks the row or has it otherwise, as verify found: every cycle sends it again",
     Kind.FILE: "The file cannot go where it should: do what the reason says. It is tried again after as long "
     "as it has been held; `pusher files lock` has it left alone",
+    Kind.SEALED: "The key does not open this field, so the CSV file has (sealed) in its place: write the right key "
+    "into the location's section; pusher key test tries it, pusher decode decodes again",
+    Kind.DELETE: "The web server keeps rows that are archived and should be gone: do what the reason says. Failed "
+    "deletes are tried at every run; where the server forbids them, once somebody says pusher held retry",
     Kind.PARENT: "What the row refers to is missing at the site, or held itself: add or mend it; every cycle tries the "
     "row again by itself",
 }
+
+_COLUMNS = {Kind.FILE: ("path",), Kind.SEALED: ("id", "field"), Kind.DELETE: ("rows",)}  # of what is no table's row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,19 +187,18 @@ def _check_locations(settings: Settings, held: HeldList, selection: Selection) -
 
 
 def _views(settings: Settings, ledger: Ledger, rows: Sequence[HeldRow]) -> list[HeldView]:
-    columns: dict[tuple[str, str], tuple[str, ...]] = {
-        (row.location, row.table): ("path",) for row in rows if row.kind is Kind.FILE
-    }
-    if any(row.kind is not Kind.FILE for row in rows):
+    columns: dict[tuple[str, str], tuple[str, ...]] = {}
+    of_tables = {row.location for row in rows if row.kind not in _COLUMNS}
+    if of_tables:
         with suppress(PusherError), open_source(settings) as source:
-            for location in {row.location for row in rows if row.kind is not Kind.FILE}:
+            for location in of_tables:
                 plan = _plan(settings, ledger, location, source)
                 columns |= {(location, table.name): table.identity for table in plan.tables}
     return [_view(row, columns) for row in rows]
 
 
 def _view(row: HeldRow, columns: Mapping[tuple[str, str], tuple[str, ...]]) -> HeldView:
-    names = columns.get((row.location, row.table), ())
+    names = _COLUMNS.get(row.kind) or columns.get((row.location, row.table), ())
     return HeldView(
         id=row.id,
         location=row.location,
@@ -218,6 +223,8 @@ def _plan(settings: Settings, ledger: Ledger, location: str, source: Source) -> 
 def _values(settings: Settings, ledger: Ledger, row: HeldRow) -> tuple[dict[str, Any] | None, str | None]:
     if row.kind is Kind.FILE:
         return _file_facts(settings.location(row.location), str(row.key[0]))
+    if row.kind in (Kind.SEALED, Kind.DELETE):
+        return _pool_facts(settings.location(row.location))
     with open_source(settings) as source:
         plan = _plan(settings, ledger, row.location, source)
         table: TablePlan | None = next((each for each in plan.tables if each.name == row.table), None)
@@ -242,3 +249,10 @@ def _file_facts(location: Location, path: str) -> tuple[dict[str, Any] | None, s
         return None, f"{location.files.source / path}: {error.strerror}"
     changed = dt.datetime.fromtimestamp(state.st_mtime, dt.UTC).isoformat(timespec="seconds")
     return {"folder": str(location.files.source), "bytes": state.st_size, "changed": changed}, None
+
+
+def _pool_facts(location: Location) -> tuple[dict[str, Any] | None, str | None]:
+    """Where to look; what a participant answered is not for a screen."""
+    if location.export is None:
+        return None, f"[{location.name}] is no longer of kind export"
+    return {"web server": location.export.url, "data pool": str(location.export.pool / location.name)}, None

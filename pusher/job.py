@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 @dataclass(kw_only=True)
@@ -53,10 +53,21 @@ class FileCounts:
 
 
 @dataclass(kw_only=True)
+class BreakDown:
+    """What needs somebody at once: a side that cannot be asked, data that stays where it must not be, or a write that
+    failed. `table`: where it befell one table or scale alone."""
+
+    what: Literal["request", "delete", "write"]
+    text: str
+    table: str | None = None
+
+
+@dataclass(kw_only=True)
 class Outcome:
     """One run of one location. `error`: what ended it early, with `exit_code` the command line's verdict.
 
-    `retry_after_seconds`: how long central wants to be left alone, if it said so."""
+    `retry_after_seconds`: how long central wants to be left alone, if it said so. `break_downs`: what befell it that
+    needs somebody at once. `notices`: what an operator is to know, by mail too, once, and need do nothing about."""
 
     location: str
     kind: str
@@ -70,6 +81,8 @@ class Outcome:
     error: str | None = None
     exit_code: int = 0
     retry_after_seconds: float | None = None
+    break_downs: list[BreakDown] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
     @property
     def sent(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = 5
+VERSION = 6
 
 TABLES = """
 create table location (
@@ -62,7 +62,31 @@ from file;
 create trigger filelist_code instead of update of code on filelist
 begin update file set code = new.code where id = old.id; end
 """
-TABLES += _FILES + ";"
+# Of each scale what is archived, until when it was asked for, and which active files show how much of it.
+_EXPORT = """
+create table scale (
+    location text, scale text, benchmark integer, snapshot text, asked text, asked_whole text,
+    primary key (location, scale)
+) without rowid;
+create table archived (
+    location text, scale text, id integer, hash text, day text not null, gone text,
+    primary key (location, scale, id, hash)
+) without rowid;
+create index archived_there on archived (location, scale) where gone is null;
+create table raw_file (
+    location text, scale text, day text, size integer not null, decoded integer not null default 0,
+    active_size integer, key text, sealed integer not null default 0, primary key (location, scale, day)
+) without rowid
+"""
+# What is wrong, as one JSON document, and the messages that still wait for their way to take them.
+_ALERTS = """
+create table alert_state (id integer primary key check (id = 1), content blob not null);
+create table alert_outbox (
+    id integer primary key autoincrement, way text not null, made text not null, content blob not null,
+    attempts integer not null default 0, next_try text not null, fault text
+)
+"""
+TABLES += _FILES + ";\n" + _EXPORT + ";\n" + _ALERTS + ";"
 UPGRADES = {
     1: """
 alter table checkpoint add column sequence integer not null default 0;
@@ -98,4 +122,5 @@ create table verdict (
 """,
     3: "create table own_schema (id integer primary key, version text not null, content blob not null)",
     4: _FILES,
+    5: _EXPORT + ";\n" + _ALERTS,
 }

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 import msgspec
 
 from pusher.config import Location, Settings
-from pusher.errors import PusherError
-from pusher.job import Outcome, Progress
+from pusher.errors import PusherError, Unreachable, WriteFailed
+from pusher.job import BreakDown, Outcome, Progress
 from pusher.ledger import Ledger
 from pusher.log import event
 from pusher.transport.central import Traffic
@@ -35,7 +37,12 @@ def run_location(
     started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     with Ledger(settings.general.state) as ledger:
         outcome = _attempt(settings, location, ledger, progress, reached, force)
-        ledger.note_run(location.name, started, outcome.seconds, msgspec.json.encode(outcome), outcome.exit_code)
+        _note_break_downs(outcome)
+        try:
+            ledger.note_run(location.name, started, outcome.seconds, msgspec.json.encode(outcome), outcome.exit_code)
+        except PusherError as error:
+            _log(location.name, BreakDown(what="write", text=str(error)))
+            raise
     level = logging.INFO if outcome.exit_code == 0 else logging.WARNING
     log.log(
         level,
@@ -52,6 +59,19 @@ def run_location(
     return outcome
 
 
+def _note_break_downs(outcome: Outcome) -> None:
+    """A side that cannot be reached is one for every kind of job, if the job has not said so itself."""
+    told = any(each.what == "request" for each in outcome.break_downs)
+    if outcome.error is not None and outcome.exit_code == Unreachable.exit_code and not told:
+        outcome.break_downs.append(BreakDown(what="request", text=outcome.error))
+    for each in outcome.break_downs:
+        _log(outcome.location, each)
+
+
+def _log(location: str, found: BreakDown) -> None:
+    log.critical(event("break_down", location=location, what=found.what, table=found.table, reason=found.text))
+
+
 def _attempt(
     settings: Settings,
     location: Location,
@@ -65,6 +85,8 @@ def _attempt(
     try:
         if location.files:
             return _send_files(settings, location, ledger, progress)
+        if location.export:
+            return _export(settings, location, ledger, progress)
         return _push(settings, location, ledger, progress, reached, force)
     except PusherError as error:
         return Outcome(
@@ -74,7 +96,12 @@ def _attempt(
             error=str(error),
             exit_code=error.exit_code,
             retry_after_seconds=error.retry_after_seconds,
+            break_downs=[BreakDown(what="write", text=str(error))] if _is_of_a_disk(error) else [],
         )
+
+
+def _is_of_a_disk(error: PusherError) -> bool:
+    return isinstance(error, WriteFailed) or isinstance(error.__cause__, sqlite3.OperationalError)
 
 
 def _push(
@@ -112,3 +139,11 @@ def _send_files(settings: Settings, location: Location, ledger: Ledger, progress
             mended.notes[:0] = outcome.notes
             return mended
         return outcome
+
+
+def _export(settings: Settings, location: Location, ledger: Ledger, progress: Progress) -> Outcome:
+    from pusher.export.job import ExportJob
+    from pusher.export.webserver import WebServer
+
+    with closing(WebServer(location)) as server:
+        return ExportJob(settings, location, server, ledger).run(progress)

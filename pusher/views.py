@@ -133,6 +133,8 @@ def _location_view(settings: Settings, location: Location, ledger: Ledger) -> Lo
     schema = ledger.location(location.name).schema if location.kind == "push" else None
     if location.files:
         tables = [_files_status(location.name, ledger)]
+    elif location.export:
+        tables = _scale_statuses(location.name, ledger)
     elif location.on and schema:
         try:
             with open_source(settings) as source:
@@ -162,6 +164,24 @@ def _files_status(location: str, ledger: Ledger) -> TableStatus:
         verified=verdict.verified if verdict else None,
         verdict=verdict.verdict if verdict else None,
     )
+
+
+def _scale_statuses(location: str, ledger: Ledger) -> list[TableStatus]:
+    """`checkpoint`: the benchmark. `pending`: rows that are archived and still on the web server."""
+    from pusher.export.register import Register
+
+    register, held = Register(ledger, location), Quarantine(ledger, location).counts()
+    benchmarks, counts = register.benchmarks(), register.counts()
+    return [
+        TableStatus(
+            table=scale,
+            role="scale",
+            checkpoint=str(benchmarks[scale]) if scale in benchmarks else None,
+            pending=counts[scale][1] if scale in counts else None,
+            held=held.get(scale, 0),
+        )
+        for scale in register.scales()
+    ]
 
 
 def _table_statuses(

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from models import bookkeeping
 from pusher.errors import ProtocolError
+from pusher.schema.engine import reaching
 from pusher.schema.reading import raw_table
 from pusher.wire.messages import Checkpoint, Hello
 from pusher.wire.tables import Table
@@ -71,6 +72,24 @@ def note_contact(connection: sa.Connection, hello: Hello, schema_hash: str) -> b
     if not connection.execute(sa.update(table).where(table.c.name == hello.site).values(values)).rowcount:
         insert_new(connection, table, [values | {"name": hello.site, "first_contact": now}])
     return before is None or before.date() != now.date()
+
+
+def last_contacts(engine: sa.Engine) -> dict[str, dt.datetime]:
+    """When each site last called with rows or with files, aware; without the sites whose keys are all revoked.
+
+    Raises Unreachable.
+    """
+    sites, keys = bookkeeping.site, bookkeeping.token
+    used = sa.select(keys.c.site, keys.c.last_used, keys.c.revoked).where(keys.c.scope == "push")
+    with reaching("central's database"), engine.connect() as connection:
+        query = sa.select(sites.c.name, sites.c.last_contact)
+        found: dict[str, dt.datetime] = {row.name: row.last_contact for row in connection.execute(query)}
+        rows = connection.execute(used).all()
+    for site, last_used, revoked in rows:
+        if last_used is not None and revoked is None:
+            found[site] = max(last_used, found.get(site, last_used))
+    gone = {site for site, _, _ in rows} - {site for site, _, revoked in rows if revoked is None}
+    return {site: last.replace(tzinfo=dt.UTC) for site, last in sorted(found.items()) if site not in gone}
 
 
 def forget_batches(connection: sa.Connection, site: str, days: int) -> None:

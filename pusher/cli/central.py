@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -48,6 +50,7 @@ _only_option = click.option(
     multiple=True,
     help="A proxy whose X-Forwarded-For and -Proto count; may be repeated.",
 )
+@click.option("--alerts", metavar="FILE", help="Tell of sites that stop reporting, as [alerts] in this file says.")
 @click.pass_obj
 def serve(
     context: Context,
@@ -62,6 +65,7 @@ def serve(
     tls_cert: str | None,
     tls_key: str | None,
     trusted_proxy: tuple[str, ...],
+    alerts: str | None,
 ) -> None:
     """Run the central service. The default database is made on first start; any other needs `pusher db upgrade`."""
     from pusher import log
@@ -82,7 +86,17 @@ def serve(
     )
     log.configure(verbose=context.verbose)
     make = db == _DEFAULT_DB
-    run(_url(db), host, port, workers, make=make, settings=settings, tls=tls, trusted_proxies=list(trusted_proxy))
+    with _watching(alerts, _url(db)):
+        run(_url(db), host, port, workers, make=make, settings=settings, tls=tls, trusted_proxies=list(trusted_proxy))
+
+
+def _watching(alerts: str | None, url: str) -> AbstractContextManager[None]:
+    """The process that supervises the workers watches, so that only one does."""
+    if alerts is None:
+        return nullcontext()
+    from pusher.alerts.sites import watching_sites
+
+    return watching_sites(Path(alerts), url)
 
 
 @click.group(cls=Group)

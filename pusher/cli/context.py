@@ -37,6 +37,15 @@ class Context:
 
         return find_config(self.config_option, os.environ)
 
+    def begin_work(self) -> Path:
+        """The same for a command that changes something: what it does is logged to the files that are configured."""
+        from pusher import log
+        from pusher.config import load
+
+        path = self.config_path()
+        log.to_files(load(path).logging)
+        return path
+
 
 def print_json(document: object) -> None:
     import msgspec

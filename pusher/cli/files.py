@@ -121,7 +121,7 @@ def _check(context: Context, location: str, json: bool, *, deep: bool, update: b
     from pusher.files import check as compare
     from pusher.files import open_job
 
-    with open_job(context.config_path(), location) as job:
+    with open_job(context.begin_work(), location) as job:
         found = compare(job, deep=deep, update=update, dry_run=dry_run)
     if json:
         print_json(found)
@@ -149,7 +149,7 @@ def _set_code(
 ) -> None:
     from pusher.files.listing import set_lock
 
-    changed = set_lock(context.config_path(), location, paths, locked=locked, dry_run=dry_run)
+    changed = set_lock(context.begin_work(), location, paths, locked=locked, dry_run=dry_run)
     if json:
         print_json(changed)
         return

@@ -97,7 +97,7 @@ def retry(context: Context, numbers: tuple[int, ...], location: str | None, tabl
 
     selection = Selection(ids=numbers or None, locations=(location,) if location else None, table=table)
     with progress_bars() as progress:
-        retried = retry_held(context.config_path(), selection, progress)
+        retried = retry_held(context.begin_work(), selection, progress)
     if json:
         print_json(retried)
     else:
@@ -119,7 +119,7 @@ def release(context: Context, numbers: tuple[int, ...], yes: bool) -> None:
     from pusher.held_views import release as give_up
     from pusher.held_views import to_release
 
-    path = context.config_path()
+    path = context.begin_work()
     views = to_release(path, numbers)
     if not yes:
         if not sys.stdin.isatty():

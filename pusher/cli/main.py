@@ -13,7 +13,7 @@ import click
 
 import pusher
 from pusher import log
-from pusher.cli import capture, central, demo, files, held, service, site, verify
+from pusher.cli import alerts, capture, central, demo, export, files, held, key, report, service, site, verify
 from pusher.cli.context import Context, Group
 from pusher.errors import PusherError
 
@@ -53,8 +53,9 @@ def app(context: click.Context, config: str | None, verbose: bool) -> None:
 
 for _command in (
     *(site.init, site.check, site.plan, site.run, site.status),
-    *(verify.verify, held.held, capture.capture, service.service),
-    *(files.files, central.serve, central.token, central.db, demo.demo),
+    *(verify.verify, held.held, capture.capture, alerts.alerts, service.service),
+    *(files.files, export.export, export.decode, export.recover, report.report, report.combine, key.key),
+    *(central.serve, central.token, central.db, demo.demo),
 ):
     app.add_command(_command)
 

@@ -29,7 +29,7 @@ def init(file: Path, site: str | None) -> None:
 
     FILE: else synchronise.conf.
     """
-    from pusher.config import example
+    from pusher.config_example import example
     from pusher.errors import UsageError
 
     text = example(site)
@@ -135,7 +135,7 @@ def run(
     from pusher.errors import UsageError
     from pusher.instance import only_instance
 
-    path = context.config_path()
+    path = context.begin_work()
     if force and not once:
         raise UsageError("--force is for one cycle; add --once")
     if dry_run:
@@ -166,6 +166,7 @@ def _untold(_: object) -> None:
 def _show_pending(path: Path, names: Sequence[str], json: bool) -> None:
     from pusher.config import load
     from pusher.daemon import chosen
+    from pusher.export.probing import waiting
     from pusher.files.planning import planned
     from pusher.views import table_views
 
@@ -173,9 +174,13 @@ def _show_pending(path: Path, names: Sequence[str], json: bool) -> None:
     locations = chosen(settings, names)
     views = {location.name: table_views(path, location.name) for location in locations if location.kind == "push"}
     files = {location.name: planned(settings, location) for location in locations if location.files}
+    scales = {location.name: waiting(location) for location in locations if location.export}
     if json:
-        print_json(views | files)
+        print_json(views | files | scales)
         return
+    for name, there in scales.items():
+        sizes = [(scale.name, scale.size, "yes" if scale.deleteable else "no") for scale in there]
+        print_table(f"{name}: nothing was archived; on the server are", ("scale", "rows", "deleteable"), sizes)
     for name, steps in files.items():
         print_table(f"{name}: nothing was sent; a run would", ("do", "file", "as"), steps)
     for name, tables in views.items():
@@ -187,6 +192,9 @@ def show_outcome(outcome: Outcome) -> None:
     """One cycle as a table and a line."""
     if outcome.files:
         _show_files(outcome, outcome.files)
+        return
+    if outcome.kind == "export":
+        _show_export(outcome)
         return
     rows = [
         (entry.table, entry.role, entry.sent, entry.stored, entry.held, entry.upto or "", entry.stopped or "")
@@ -203,6 +211,27 @@ def show_outcome(outcome: Outcome) -> None:
     say(
         f"{outcome.location}: {outcome.sent:,} rows sent, {outcome.held:,} held, {outcome.bytes_sent:,} bytes, "
         f"{outcome.seconds:.1f} s ({outcome.sent / seconds:,.0f} rows/s)"
+    )
+
+
+def _show_export(outcome: Outcome) -> None:
+    rows = [
+        (entry.table, entry.sent, entry.removed, entry.pending, entry.held, entry.stopped or "")
+        for entry in outcome.tables
+        if entry.sent or entry.removed or entry.pending or entry.held or entry.stopped
+    ]
+    if rows:
+        print_table("", ("scale", "archived", "deleted there", "still there", "held", "stopped"), rows)
+    for note in outcome.notes + outcome.notices + [f"{e.table}: {note}" for e in outcome.tables for note in e.notes]:
+        say(f"{outcome.location}: {note}")
+    for fault in outcome.break_downs:
+        click.echo(f"{outcome.location}: {fault.what} failed: {fault.text}", err=True)
+    if outcome.error:
+        click.echo(f"{outcome.location}: {outcome.error}", err=True)
+    deleted = sum(entry.removed for entry in outcome.tables)
+    say(
+        f"{outcome.location}: {outcome.sent:,} rows archived, {deleted:,} deleted there, {outcome.held:,} held, "
+        f"{outcome.seconds:.1f} s"
     )
 
 

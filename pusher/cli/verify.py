@@ -51,7 +51,7 @@ def verify(
     from pusher.instance import only_instance
     from pusher.verification import verify as run
 
-    path = context.config_path()
+    path = context.begin_work()
     alone = only_instance(load(path).general.state) if repair else nullcontext()
     with alone, progress_bars() as progress:
         verdicts = run(path, locations, tables, progress, since=since, until=until, deep=deep, repair=repair)

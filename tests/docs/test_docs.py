@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from pusher.cli.main import app
-from pusher.config import documented_keys
+from pusher.config_example import documented_keys
 from tests.servers import free_port
 
 _ROOT = Path(__file__).parents[2]

@@ -12,12 +12,11 @@ import pytest
 from pusher.config import (
     Secret,
     Settings,
-    documented_keys,
-    example,
     load,
     read_lastupdate,
     write_lastupdate,
 )
+from pusher.config_example import documented_keys, example
 from pusher.errors import UsageError
 from tests.configs import EXAMPLE, MARKERS, MINIMAL, faults, put, with_central, with_general
 
@@ -248,7 +247,8 @@ def test_lastupdate_of_another_form_is_refused(path: Path, text: str) -> None:
 
 
 def load_example(path: Path, text: str) -> Settings:
-    return load(put(path, text, 0o644), {"PUSHER_TOKEN": "swordfish"})
+    environ = {"PUSHER_TOKEN": "swordfish", "SMTP_USER": "alerts", "SMTP_PASSWORD": "swordfish"}
+    return load(put(path, text, 0o644), {**environ, "ALERT_WEBHOOK": "https://hooks.example.org/pusher"})
 
 
 def test_the_example_is_what_init_writes() -> None:
@@ -263,6 +263,7 @@ def test_the_example_loads(path: Path) -> None:
         ("lab", False),
         ("instrument", False),
         ("archive", False),
+        ("mindtrails", False),
     ]
     assert settings.locations[0].token == Secret("swordfish")
     assert load_example(path, example("house-37")).general.site == "house-37"

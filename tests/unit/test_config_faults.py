@@ -120,8 +120,8 @@ def test_faults_of_general(path: Path, line: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("kind = import", "kind = import is not available in this version; use push or files"),
-        ("kind = export\nfolder = x\nresturl2 = y", "kind = export is not available"),
+        ("kind = import", "kind = import is not available in this version; use push, files or export"),
+        ("kind = import\nfolder = x\nresturl2 = y", "kind = import is not available"),
         ("kind = psh", '"psh" is not a kind of job'),
         ("token =", "token: is empty"),
         ("token = two words", "holds blanks"),

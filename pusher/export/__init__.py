@@ -1,0 +1,1 @@
+"""The export job: questionnaires off a public web server, archived and proven before they are deleted there."""
