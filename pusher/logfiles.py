@@ -71,8 +71,9 @@ class LogFiles(logging.Handler):
         with _locked(self.folder):
             for file in self._files:
                 file.close()
-                file.put_away(day)
-                self._thin_out(file.path)
+                with self._surviving(file.path):
+                    file.put_away(day)
+                    self._thin_out(file.path)
         self._day = day
 
     def _thin_out(self, path: Path) -> None:

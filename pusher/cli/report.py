@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pusher.export.pool import Pool
     from pusher.export.report_making import Made
 
-_ROWS_ON_A_SCREEN = 50
+_ROWS_ON_A_SCREEN = 100
 _location = click.argument("location", metavar="[LOCATION|.]", default=ALL)
 
 
@@ -129,7 +129,7 @@ def _plain(made: Made) -> dict[str, object]:
 
 
 def _show(made: Made) -> None:
-    """The first table of the page, as much of it as a screen has room for."""
+    """The tables of the page, as much of them as a screen has room for."""
     say(f"{made.location}: {made.report.verdict}\n")
     for sheet in made.report.sheets:
         print_table(sheet.title, sheet.columns, sheet.rows[:_ROWS_ON_A_SCREEN])

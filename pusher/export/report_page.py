@@ -8,7 +8,7 @@ from importlib.resources import files
 
 import pusher
 from pusher.export.report_plots import percent, text
-from pusher.export.report_sheets import Plot, Report, Sheet, Value
+from pusher.export.report_sheets import Plot, Report, Sheet, Value, count
 
 _MOST_ROWS = 5000  # of a table; the CSV file has all
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -36,7 +36,7 @@ _STYLE = """
 .notes { margin: 0 0 1.5rem; color: var(--soft); }
 .notes p { margin: 0; }
 section > .small { margin: 0.5rem 0 0; }
-td.long { white-space: normal; min-width: 18rem; overflow-wrap: anywhere; }
+td.long { white-space: normal; min-width: 18rem; overflow-wrap: break-word; }
 """
 
 
@@ -97,7 +97,7 @@ def _table(number: int, sheet: Sheet, csv_name: str) -> str:
     return (
         f'<section><h2 id="table{number}">{text(sheet.title)}</h2>'
         f'<div class="scroll" role="region" aria-labelledby="table{number}" tabindex="0"><table>'
-        f"<caption><span>{len(sheet.rows):,} rows{text(rest)}</span></caption>"
+        f"<caption><span>{count(len(sheet.rows), 'row')}{text(rest)}</span></caption>"
         f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows or empty}\n</tbody></table></div></section>"
     )
 

@@ -88,7 +88,7 @@ def _attrition_plot(name: str, of: str, steps: Sequence[AttritionStep]) -> Plot:
     title = f"Attrition by session{of}"
     began, ended = count(steps[0].reached, "participant"), f"{steps[-1].completed:,}"
     said = f"{began} began, {ended} completed all {count(len(steps), 'session')}."
-    legend = (("part", "completed the session"), ("whole", "reached it, and are there still"))
+    legend = (("part", "completed the session"), ("whole", "reached it, and have not completed it"))
     return Plot(title=title, legend=legend, note="", svg=bars(name, title, said, drawn))
 
 

@@ -35,8 +35,7 @@ class Plot:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """`verdict`: the one line that matters. `sheets`: those of a page, the first that of the screen, too. `csv`: that
-    of the CSV file."""
+    """`verdict`: the one line that matters. `sheets`: those of screen and page. `csv`: that of the CSV file."""
 
     title: str
     verdict: str

@@ -122,7 +122,7 @@ def gaps(central: sa.Engine) -> list[tuple[object, ...]]:
 def test_central_is_killed_in_mid_push(scene: Scene) -> None:
     endings = []
     with ThreadPoolExecutor(max_workers=1) as agent:
-        for _ in range(6):
+        for _ in range(4):
             scene.collect()
             with scene.noting_progress() as wait:
                 outcome = agent.submit(push, scene.config)
@@ -131,13 +131,13 @@ def test_central_is_killed_in_mid_push(scene: Scene) -> None:
                 endings.append(outcome.result().exit_code)
             scene.service.start()
     assert set(endings) <= {0, 3}
-    assert endings.count(3) >= 3 and scene.midway >= 3, "the kills came too early or too late to show anything"
+    assert endings.count(3) >= 2 and scene.midway >= 2, "the kills came too early or too late to show anything"
     scene.finish()
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "mariadb"], indirect=True)
 def test_the_agent_is_killed_in_mid_push(scene: Scene) -> None:
-    for _ in range(4):
+    for _ in range(3):
         scene.collect()
         with scene.noting_progress() as wait, scene.start_agent() as agent:
             wait()

@@ -21,7 +21,7 @@ from tests.conftest import NewDatabase
 from tests.stage import CentralService, start_pusher, wait_until, write_config
 
 # OFFLINE_READINGS=2000000 is the whole of it; fewer of them, here, lie as many weeks back.
-_READINGS = int(os.environ.get("OFFLINE_READINGS", "60000"))
+_READINGS = int(os.environ.get("OFFLINE_READINGS", "40000"))
 _NODES = tuple(range(37, 47))
 _SECONDS = 12 * 7 * 86400
 _BATCH_ROWS = 1000

@@ -61,7 +61,7 @@ def verify(config: Path, *options: str) -> tuple[int, dict[str, Any], int]:
 
 
 @pytest.mark.parametrize(
-    ("here", "there", "readings"), [("mariadb", "mariadb", _READINGS), ("sqlite", "postgresql", 50_000)]
+    ("here", "there", "readings"), [("mariadb", "mariadb", _READINGS), ("sqlite", "postgresql", 20_000)]
 )
 @pytest.mark.timeout(900)
 def test_four_rows_among_many(new_database: NewDatabase, tmp_path: Path, here: str, there: str, readings: int) -> None:

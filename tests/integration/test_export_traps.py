@@ -145,7 +145,8 @@ def test_a_dot_in_a_name_takes_the_place_of_no_other(site: Site, stub: ExportStu
 
 _NO_ANSWERS = (
     HTML, NOT_JSON, NO_ID, NO_OBJECTS, ERROR, Broken.HALF, Broken.CHUNKS, Broken.LOST, Broken.RESET, Broken.SILENCE,
-    Broken.ENDLESS, Instead(body=b'{"id":1}'), Instead(body=b'[{"id":1.5}]'), Instead(body=b'[{"id":true}]'),
+    Broken.ENDLESS, Broken.DRIP,
+    Instead(body=b'{"id":1}'), Instead(body=b'[{"id":1.5}]'), Instead(body=b'[{"id":true}]'),
     Instead(body=b'[{"id":1,"x":NaN}]'), Instead(body=b'[{"id":1}] and more'), Instead(body=b'[{"id":1,"x":"\xff"}]'),
     Instead(body=b""), Instead(status=204), Instead(status=302, body=b"[]"),
     Instead(body=b'[{"id":1,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}]"),
@@ -157,7 +158,7 @@ def test_what_is_no_answer_is_not_archived(
     fault: Fault, site: Site, stub: ExportStub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webserver, "_MOST_BYTES", 1_000_000)
-    site.configure(timeout=0.3 if fault is Broken.SILENCE else 5)
+    site.configure(timeout=0.3 if fault in (Broken.SILENCE, Broken.DRIP) else 5)
     stub.scales |= {"AA": Scale(rows=answers("AA", 2)), "DD": Scale(rows=answers("DD", 9))}
     stub.trouble = lambda method, path: fault if (method, path.partition("?")[0]) == ("GET", "export/DD") else None
     outcome = site.run()
@@ -226,7 +227,7 @@ def test_nothing_is_deleted_unless_told(site: Site, stub: ExportStub) -> None:
 @pytest.mark.parametrize("fault", [ERROR, BUSY, Broken.RESET, Broken.SILENCE, HTML], ids=str)
 def test_a_delete_that_fails_once(fault: Fault, site: Site, stub: ExportStub) -> None:
     stub.scales["DD"] = Scale(rows=answers("DD", 3))
-    site.configure(timeout=0.3 if fault is Broken.SILENCE else 5)
+    site.configure(timeout=0.3 if fault in (Broken.SILENCE, Broken.DRIP) else 5)
     stub.trouble = lambda method, path: fault if path == "export/DD/2" else None
     outcome = site.run()
     assert [(down.what, down.table) for down in outcome.break_downs] == [("delete", "DD")]

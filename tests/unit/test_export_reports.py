@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pusher.errors import ProtocolError
-from pusher.export.csvfile import SEALED, Table
+from pusher.export.answers import rows_of
+from pusher.export.csvfile import SEALED, Table, write_table
+from pusher.export.disk import append
+from pusher.export.pool import Pool
+from pusher.export.rawfile import closing_line, closing_of, lines_of, stamp
 from pusher.export.report_participants import AttritionStep, ParticipantTasks, participant_report
 from pusher.export.report_people import participant
 from pusher.export.report_sheets import questionnaire, scale
+from pusher.export.report_sources import tables_by_scale
 from pusher.export.reports import ScaleCount, column_gaps, rows_with_ids, scale_counts
 from pusher.export.study import Study, field_of, standing, study_of
 
@@ -84,6 +92,31 @@ def test_a_scale_without_rows_lacks_nothing() -> None:
 def test_the_verdict_counts_scales_with_gaps() -> None:
     gaps = column_gaps("DD", [table("id a", "1 _")]) + column_gaps("DD_FU", [table("id a", "1 2")])
     assert questionnaire(gaps).verdict == "1 of 2 scales with missing values"
+
+
+def put(pool: Pool, scale: str, day: dt.date, *ids: int, static: bool = False) -> None:
+    """A day of a scale, as an export leaves it."""
+    answers = rows_of(json.dumps([{"id": id_} for id_ in ids]).encode())
+    now = dt.datetime.combine(day, dt.time(12), dt.UTC)
+    snapshot = stamp(now) if static else None
+    lines = lines_of(scale, answers, now, snapshot)
+    if snapshot:
+        lines += closing_line(scale, closing_of(snapshot, answers), now)
+    append(pool.raw_file(scale, day), lines)
+    write_table(pool.active_file(scale, day), ["id"], [{"id": str(id_)} for id_ in ids])
+
+
+def test_of_a_static_scale_the_last_day_counts_and_of_others_all(tmp_path: Path) -> None:
+    pool = Pool(tmp_path, "mindtrails")
+    pool.create()
+    days = dt.date(2026, 11, 25), dt.date(2026, 11, 26)
+    for day, ids in zip(days, ((1, 2), (1, 2, 3)), strict=True):
+        put(pool, "DD", day, *ids)
+        put(pool, "Trial", day, *ids, static=True)
+        for name in ("DD_FU", "TaskLog", "Participant", "study"):
+            put(pool, name, day, *ids, static=True)
+    found = {scale: [len(table.rows) for table in tables] for scale, tables in tables_by_scale(pool)}
+    assert found == {"DD": [2, 3], "DD_FU": [3], "Trial": [3]}
 
 
 # --- scale ----------------------------------------------------------------------------------------------------------

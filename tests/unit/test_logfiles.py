@@ -1,0 +1,485 @@
+"""Log files: what goes into which, what midnight does, and that they hinder nothing; what a break-down leaves there."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pusher.config import LoggingSettings, load
+from pusher.errors import PusherError
+from pusher.job import NoProgress, Outcome
+from pusher.ledger import Ledger
+from pusher.log import configure, event, to_files
+from pusher.logfiles import LEVELS, LogFiles
+from pusher.runs import run_location
+from tests.configs import put
+from tests.export_stub import ExportStub, Instead, Scale, answers
+from tests.fault.export_site import LOCATION, pool_of, write_config
+from tests.servers import free_port
+
+_ALL = list(LEVELS)
+_MIDNIGHT = dt.datetime(2026, 11, 26)  # local
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    """The logger of the package, set back afterwards to what other tests expect."""
+    found = logging.getLogger("pusher")
+    before = found.handlers[:], found.level, found.propagate
+    yield found
+    for handler in set(found.handlers) - set(before[0]):
+        handler.close()
+    found.handlers[:], found.level, found.propagate = before
+
+
+@pytest.fixture
+def folder(tmp_path: Path, logger: logging.Logger) -> Path:
+    """That of the log files, which are on."""
+    to_files(LoggingSettings(folder=tmp_path / "logs"))
+    return tmp_path / "logs"
+
+
+@pytest.fixture
+def zone() -> Iterator[Callable[[str], None]]:
+    """Sets the time zone."""
+    before = os.environ.get("TZ")
+
+    def put_zone(name: str | None) -> None:
+        os.environ.pop("TZ", None)
+        os.environ.update({"TZ": name} if name else {})
+        time.tzset()
+
+    yield put_zone
+    put_zone(before)
+
+
+@contextlib.contextmanager
+def _files(folder: Path, keep: int = 366) -> Iterator[LogFiles]:
+    """As another process has them."""
+    handler = LogFiles(folder, keep)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    with contextlib.closing(handler):
+        yield handler
+
+
+def _record(message: str, moment: dt.datetime, level: int = logging.INFO) -> logging.LogRecord:
+    """A line of some moment; a naive one is local."""
+    record = logging.LogRecord("pusher", level, "", 0, message, None, None)
+    record.created = moment.timestamp()
+    record.msecs = 0.0
+    return record
+
+
+def _said(path: Path) -> list[str]:
+    """The messages, without time and level."""
+    return [line.split(" ", 3)[3] for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+# --- "Logging behaviors" --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("level", "files"),
+    [
+        (logging.DEBUG, _ALL[:1]),
+        (logging.INFO, _ALL[:2]),
+        (logging.WARNING, _ALL[:3]),
+        (logging.ERROR, _ALL[:3]),
+        (logging.CRITICAL, _ALL),
+    ],
+)
+def test_a_there_are_five_levels_from_low_to_high(folder: Path, level: int, files: list[str]) -> None:
+    logging.getLogger("pusher.job").log(level, "happened")
+    assert _names(folder) == sorted(files)
+    line = (folder / files[-1]).read_text()
+    assert line[4:5] == "-" and line.endswith(f" {logging.getLevelName(level)} happened\n")
+
+
+def _log_all() -> None:
+    for level in ("debug", "info", "warning", "error", "critical"):
+        getattr(logging.getLogger("pusher.push"), level)(level)
+
+
+def test_b_all_is_in_debug_log(folder: Path) -> None:
+    _log_all()
+    assert _said(folder / "DEBUG.log") == ["debug", "info", "warning", "error", "critical"]
+
+
+def test_c_info_and_beyond_is_in_daily_log(folder: Path) -> None:
+    _log_all()
+    assert _said(folder / "Daily.log") == ["info", "warning", "error", "critical"]
+
+
+def test_d_warning_and_beyond_is_in_error_log(folder: Path) -> None:
+    _log_all()
+    assert _said(folder / "error.log") == ["warning", "error", "critical"]
+
+
+def test_e_critical_is_in_break_down_log(folder: Path) -> None:
+    """And mailed: tests/integration/test_alerts.py has the mails that break-downs become."""
+    _log_all()
+    assert _said(folder / "break_down.log") == ["critical"]
+
+
+def test_f_all_files_rotate_at_midnight_with_the_local_date(tmp_path: Path) -> None:
+    with _files(tmp_path) as handler:
+        handler.handle(_record("last", _MIDNIGHT - dt.timedelta(seconds=1), logging.CRITICAL))
+        assert _names(tmp_path) == sorted(_ALL)
+        handler.handle(_record("first", _MIDNIGHT, logging.DEBUG))
+    rotated = [f"{name}.2026-11-25" for name in _ALL]
+    assert _names(tmp_path) == sorted([*rotated, "DEBUG.log"])
+    assert [_said(tmp_path / name) for name in rotated] == [["last"]] * 4
+    assert _said(tmp_path / "DEBUG.log") == ["first"]
+
+
+def test_f_the_files_of_366_days_stay(tmp_path: Path) -> None:
+    for day in range(1, 372):
+        for name in ("DEBUG.log", "error.log"):
+            (tmp_path / f"{name}.{_MIDNIGHT.date() - dt.timedelta(days=day + 1)}").touch()
+    (tmp_path / "DEBUG.log.gz").touch()  # not ours
+    with _files(tmp_path) as handler:
+        handler.handle(_record("last", _MIDNIGHT - dt.timedelta(seconds=1)))
+        handler.handle(_record("first", _MIDNIGHT))
+    for name, newest in (("DEBUG.log", "2026-11-25"), ("error.log", "2026-11-24")):
+        rotated = sorted(path.name for path in tmp_path.glob(f"{name}.2*"))
+        assert len(rotated) == 366 and rotated[-1] == f"{name}.{newest}"
+    assert (tmp_path / "DEBUG.log.gz").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [("Pacific/Auckland", "10:59", "11:00"), ("America/Los_Angeles", "07:59", "08:00"), ("UTC", "23:59", "00:00")],
+)
+def test_f_the_day_is_that_of_the_place(
+    tmp_path: Path, zone: Callable[[str], None], name: str, first: str, last: str
+) -> None:
+    zone(name)
+    with _files(tmp_path) as handler:
+        for clock in (first, last):
+            day = 26 if clock == "00:00" else 25
+            moment = dt.datetime.fromisoformat(f"2026-11-{day}T{clock}Z")
+            handler.handle(_record(clock, moment))
+    (rotated,) = tmp_path.glob("DEBUG.log.*")
+    assert _said(rotated) == [first] and _said(tmp_path / "DEBUG.log") == [last]
+    assert rotated.name.removeprefix("DEBUG.log.") == rotated.read_text()[:10]
+
+
+# --- the folder -----------------------------------------------------------------------------------------------------
+
+
+def test_the_folder_is_created(tmp_path: Path, logger: logging.Logger) -> None:
+    """Whoever must make it by hand forgets it."""
+    folder = tmp_path / "deep" / "logs"
+    to_files(LoggingSettings(folder=folder))
+    assert not folder.exists()
+    logger.critical("happened")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+def test_files_that_were_deleted_are_made_anew(folder: Path, logger: logging.Logger) -> None:
+    logger.info("before")
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+    logger.info("after")
+    assert _said(folder / "DEBUG.log") == ["after"]
+
+
+def test_a_folder_that_cannot_be_written_is_said_once_and_hinders_nothing(
+    tmp_path: Path, logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / "logs", "in the way")
+    to_files(LoggingSettings(folder=tmp_path / "logs"))
+    for _ in range(3):
+        logger.info("happened")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == (
+        f"pusher: cannot write the log {tmp_path / 'logs'}: File exists; pusher goes on; free some room, or correct "
+        "[logging]"
+    )
+    assert len(lines) == len(set(lines)) == 3, "the folder and two files, once each"
+
+
+def test_a_file_that_cannot_be_written_hinders_no_other(
+    tmp_path: Path, logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "DEBUG.log").mkdir()
+    put(tmp_path / "Daily.log", "2026-11-25 23:59:59,000 INFO last\n")
+    to_files(LoggingSettings(folder=tmp_path))
+    for _ in range(3):
+        logger.info("happened")
+    assert _said(tmp_path / "Daily.log") == ["happened"] * 3
+    assert _said(tmp_path / "Daily.log.2026-11-25") == ["last"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"cannot write the log {tmp_path / 'DEBUG.log'}: Is a directory" in line
+
+
+def test_a_line_that_cannot_be_formed_ends_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = _record("%d rows", _MIDNIGHT)
+    wrong.args = ("no number",)
+    with _files(tmp_path) as handler:
+        handler.handle(wrong)
+        handler.handle(_record("next", _MIDNIGHT))
+    assert "TypeError" in capsys.readouterr().err and _said(tmp_path / "DEBUG.log") == ["next"]
+
+
+def test_what_was_cut_by_a_full_disk_spoils_no_line_behind_it(tmp_path: Path) -> None:
+    """A limit on the size of a file cuts a write just as the end of a disk does."""
+    script = (
+        "import logging, resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from pusher.logfiles import LogFiles\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "logger = logging.getLogger('pusher')\n"
+        "logger.addHandler(LogFiles(Path(sys.argv[1]), 366))\n"
+        "logger.warning('a' * 90)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))\n"
+        "logger.warning('b' * 90)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))\n"
+        "logger.warning('c' * 90)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "No space left" in done.stderr
+    assert (tmp_path / "error.log").read_text().split("\n") == ["a" * 90, "b" * 9, "c" * 90, ""]
+
+
+# --- several processes ----------------------------------------------------------------------------------------------
+
+_WRITER = """\
+import datetime as dt, logging, sys
+from pathlib import Path
+from pusher.logfiles import LogFiles
+
+folder, name = sys.argv[1:]
+handler = LogFiles(Path(folder), 366)
+handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+sys.stdin.readline()  # so that all begin together
+start = dt.datetime(2026, 11, 25, 23, 59, 59)
+for number in range(3000):
+    record = logging.LogRecord("pusher", logging.ERROR, "", 0, f"{name} {number} {'x' * 200}", None, None)
+    record.created = (start + dt.timedelta(hours=number / 60)).timestamp()
+    handler.handle(record)
+"""
+
+
+def test_two_processes_that_meet_midnight_lose_no_line(tmp_path: Path) -> None:
+    """Each writes its lines of three days as fast as it can; one is ahead of the other at times."""
+    command = [sys.executable, "-c", _WRITER, str(tmp_path)]
+    writers = [subprocess.Popen([*command, name], stdin=subprocess.PIPE) for name in ("a", "b")]
+    for writer in writers:
+        assert writer.stdin
+        writer.stdin.write(b"\n")
+        writer.stdin.flush()
+    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    for writer in writers:
+        assert writer.stdin
+        writer.stdin.close()
+    for file in ("DEBUG.log", "error.log"):
+        paths = sorted(tmp_path.glob(f"{file}*"))
+        lines = [line for path in paths for line in _said(path)]
+        assert sorted(lines) == sorted(f"{name} {number} {'x' * 200}" for name in "ab" for number in range(3000))
+        days = {path.name.removeprefix(f"{file}.")[:10] for path in paths[1:]}
+        assert "2026-11-25" in days and days <= {"2026-11-25", "2026-11-26", "2026-11-27"}
+
+
+def test_another_process_that_rotated_is_noticed(tmp_path: Path) -> None:
+    """And a line that was late is with those of its day."""
+    before, after = _MIDNIGHT - dt.timedelta(seconds=1), _MIDNIGHT + dt.timedelta(seconds=1)
+    with _files(tmp_path) as ours, _files(tmp_path) as theirs:
+        ours.handle(_record("ours", before))
+        theirs.handle(_record("theirs", after))
+        ours.handle(_record("ours, late", before))
+        ours.handle(_record("ours, next", after))
+        theirs.handle(_record("theirs, next", after))
+    assert _said(tmp_path / "DEBUG.log.2026-11-25") == ["ours", "ours, late"]
+    assert _said(tmp_path / "DEBUG.log") == ["theirs", "ours, next", "theirs, next"]
+
+
+def test_a_process_that_begins_later_puts_away_what_is_old(tmp_path: Path) -> None:
+    with _files(tmp_path) as handler:
+        handler.handle(_record("old", _MIDNIGHT - dt.timedelta(days=3)))
+    with _files(tmp_path) as handler:
+        handler.handle(_record("new", _MIDNIGHT))
+    with _files(tmp_path) as handler:
+        handler.handle(_record("newer", _MIDNIGHT + dt.timedelta(hours=1)))
+    assert _said(tmp_path / "DEBUG.log.2026-11-23") == ["old"]
+    assert _said(tmp_path / "DEBUG.log") == ["new", "newer"]
+    assert len(_names(tmp_path)) == 4
+
+
+def test_a_clock_that_is_set_back_loses_nothing(tmp_path: Path) -> None:
+    for days in (0, 1, 0):
+        with _files(tmp_path) as handler:
+            handler.handle(_record(str(days), _MIDNIGHT + dt.timedelta(days=days)))
+    assert _said(tmp_path / "DEBUG.log.2026-11-26") == ["0"]
+    assert _said(tmp_path / "DEBUG.log") == ["1", "0"]
+
+
+def test_a_second_file_of_a_day_takes_the_place_of_none(tmp_path: Path) -> None:
+    for _ in range(3):
+        put(tmp_path / "DEBUG.log", "2026-11-25 12:00:00,000 INFO old\n")
+        with _files(tmp_path) as handler:
+            handler.handle(_record("new", _MIDNIGHT))
+    rotated = [f"DEBUG.log.2026-11-25{number}" for number in ("", ".2", ".3")]
+    assert [_said(tmp_path / name) for name in rotated] == [["old"]] * 3
+
+
+def test_a_file_of_something_else_is_of_the_day_when_it_was_changed(tmp_path: Path) -> None:
+    put(tmp_path / "DEBUG.log", "something else\n")
+    moment = (_MIDNIGHT - dt.timedelta(days=2)).timestamp()
+    os.utime(tmp_path / "DEBUG.log", (moment, moment))
+    with _files(tmp_path) as handler:
+        handler.handle(_record("new", _MIDNIGHT))
+    assert (tmp_path / "DEBUG.log.2026-11-24").read_text() == "something else\n"
+
+
+# --- the lines ------------------------------------------------------------------------------------------------------
+
+
+def test_a_line_is_an_event_and_holds_any_letter(folder: Path, logger: logging.Logger) -> None:
+    logger.info(event("active_file_created", file="DASS21_2026-11-26.csv", reason="zwei\nZeilen \udcff"))
+    (line,) = (folder / "Daily.log").read_text().splitlines()
+    assert line.endswith(r" INFO active_file_created file=DASS21_2026-11-26.csv reason='zwei\nZeilen \udcff'")
+
+
+def test_standard_error_has_what_it_had_before(
+    folder: Path, logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger.info("for the files alone")
+    configure(verbose=False)
+    logger.debug("step")
+    logger.info("cycle_ended")
+    assert [line.split(" ", 3)[3] for line in capsys.readouterr().err.splitlines()] == ["cycle_ended"]
+    assert _said(folder / "DEBUG.log") == ["for the files alone", "step", "cycle_ended"]
+
+
+def test_to_configure_again_has_no_line_come_twice(folder: Path, logger: logging.Logger, tmp_path: Path) -> None:
+    to_files(LoggingSettings(folder=tmp_path / "others"))
+    to_files(None)
+    logger.info("once")
+    assert not folder.exists() and _said(tmp_path / "others" / "DEBUG.log") == ["once"]
+
+
+# --- where they are -------------------------------------------------------------------------------------------------
+
+_EXPORT = "[lab]\nkind = export\nurl = https://mindtrails.example.org/api/\npath = pool\n"
+_PUSH = "[central]\nresturl = https://central.example.org/rest/\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "folder", "keep"),
+    [
+        (f"[locations]\ncentral = 1\n{_PUSH}", None, None),
+        (f"[locations]\ncentral = 1\n{_PUSH}[logging]\n", "logs", 366),
+        (f"[locations]\ncentral = 1\n{_PUSH}[logging]\npath = /var/log/pusher\nkeep = 30\n", "/var/log/pusher", 30),
+        (f"[locations]\ncentral = 1\nlab = 1\n{_PUSH}{_EXPORT}", "pool/logs", 366),
+        (f"[locations]\ncentral = 1\nlab = 0\n{_PUSH}{_EXPORT}", None, None),
+        (f"[locations]\nlab = 1\n{_EXPORT}[logging]\npath = logs\n", "logs", 366),
+    ],
+)
+def test_where_the_files_are(tmp_path: Path, text: str, folder: str | None, keep: int | None) -> None:
+    found = load(put(tmp_path / "synchronise.conf", text), {}).logging
+    assert found == (LoggingSettings(folder=tmp_path / folder, keep=keep) if folder and keep else None)
+
+
+# --- "Break_down situations" ----------------------------------------------------------------------------------------
+
+_BAD_REQUEST = Instead(status=400, body=b"{}")
+
+
+def _run(config: Path, location: str = LOCATION) -> Outcome:
+    """What a daemon does, and `pusher run --once`. The ledger has what was found."""
+    settings = load(config)
+    outcome = run_location(settings, settings.location(location), NoProgress())
+    with Ledger(settings.general.state) as ledger:
+        last = ledger.last_run(location)
+    assert last and [each["what"] for each in last.outcome["break_downs"]] == [e.what for e in outcome.break_downs]
+    return outcome
+
+
+def _site(folder: Path, kind: str) -> Path:
+    """A location whose other side does not answer."""
+    (folder / "from").mkdir()
+    ways = {
+        "push": f"resturl = http://127.0.0.1:{free_port()}/rest/\ntoken = t",
+        "files": f"kind = files\nfrom = {folder / 'from'}\nto = http://127.0.0.1:{free_port()}/rest/\ntoken = t",
+        "export": f"kind = export\nurl = http://127.0.0.1:{free_port()}/api/",
+    }
+    return put(folder / "synchronise.conf", f"[locations]\n{LOCATION} = 1\n[{LOCATION}]\n{ways[kind]}\n")
+
+
+@pytest.mark.parametrize("kind", ["push", "files", "export"])
+def test_a_request_that_fails_is_a_break_down_of_every_kind_of_job(tmp_path: Path, folder: Path, kind: str) -> None:
+    (tmp_path / "site.db").touch()
+    outcome = _run(_site(tmp_path, kind))
+    assert [each.what for each in outcome.break_downs] == ["request"] and outcome.exit_code == 3
+    (line,) = _said(folder / "break_down.log")
+    assert line.startswith(f"break_down location={LOCATION} what=request reason=")
+    assert "Connection refused" in line
+
+
+def test_b_deleting_that_fails_is_a_break_down(tmp_path: Path, folder: Path) -> None:
+    with ExportStub({"DD": Scale(rows=answers("DD", 3))}) as stub:
+        stub.trouble = lambda method, path: _BAD_REQUEST if method == "DELETE" else None
+        outcome = _run(write_config(tmp_path, stub.url))
+    assert [(each.what, each.table) for each in outcome.break_downs] == [("delete", "DD")]
+    (line,) = _said(folder / "break_down.log")
+    assert line.startswith(
+        f"break_down location={LOCATION} what=delete table=DD reason='DD: 3 rows could not be deleted"
+    )
+
+
+def test_c_writing_that_fails_is_a_break_down(tmp_path: Path, folder: Path) -> None:
+    with ExportStub({"DD": Scale(rows=answers("DD", 3))}) as stub:
+        config = write_config(tmp_path, stub.url)
+        _run(config)
+        (path,) = pool_of(tmp_path).active.iterdir()
+        path.unlink()
+        path.mkdir()  # where a file is to be
+        outcome = _run(config)
+    assert [(each.what, each.table) for each in outcome.break_downs] == [("write", "DD")]
+    (line,) = _said(folder / "break_down.log")
+    assert line.startswith(f"break_down location={LOCATION} what=write table=DD reason='cannot write {path}: Is a")
+
+
+def test_c_a_ledger_that_cannot_be_written_is_a_break_down(tmp_path: Path, folder: Path) -> None:
+    def spoil(method: str, path: str) -> None:
+        with contextlib.closing(sqlite3.connect(tmp_path / "state" / "ledger.db")) as ledger:
+            ledger.execute("drop table if exists run")
+
+    with ExportStub({"DD": Scale(rows=answers("DD", 3))}) as stub:
+        stub.trouble = spoil
+        config = write_config(tmp_path, stub.url)
+        with pytest.raises(PusherError, match="the ledger"):
+            _run(config)
+    (line,) = _said(folder / "break_down.log")
+    assert line.startswith(f"break_down location={LOCATION} what=write reason='the ledger ")
+
+
+def test_where_all_goes_well_there_is_no_break_down_log(tmp_path: Path, folder: Path) -> None:
+    """Nor does a file hold an answer, or the password."""
+    with ExportStub({"DD": Scale(rows=answers("DD", 30))}) as stub:
+        outcome = _run(write_config(tmp_path, stub.url))
+    assert outcome.exit_code == 0
+    assert _names(folder) == ["DEBUG.log", "Daily.log", "error.log"]
+    text = (folder / "DEBUG.log").read_text()
+    assert "cycle_ended" in text and "geheim" not in text and "often" not in text
