@@ -135,8 +135,8 @@ def test_the_newest_snapshot_of_all_days(tmp_path: Path) -> None:
     for day, answers in ((25, [first, second]), (26, [second])):
         pool.raw_file("Trial", dt.date(2026, 11, day)).write_bytes(_snapshot("a", answers))
     pool.raw_file("Trial", dt.date(2026, 11, 27)).write_bytes(_snapshot("a", [first], closed=False))
-    day, rows = newest_snapshot(pool, "Trial") or (None, [])
-    assert day == dt.date(2026, 11, 26) and [row.id for row in rows] == [2]
+    found = newest_snapshot(pool, "Trial")
+    assert found and found[0] == dt.date(2026, 11, 26) and [row.id for row in found[1]] == [2]
 
 
 @pytest.mark.parametrize(

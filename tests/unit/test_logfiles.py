@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import fcntl
 import logging
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -299,6 +301,19 @@ def test_two_processes_that_meet_midnight_lose_no_line(tmp_path: Path) -> None:
         assert sorted(lines) == sorted(f"{name} {number} {'x' * 200}" for name in "ab" for number in range(3000))
         days = {path.name.removeprefix(f"{file}.")[:10] for path in paths[1:]}
         assert "2026-11-25" in days and days <= {"2026-11-25", "2026-11-26", "2026-11-27"}
+
+
+def test_files_are_put_away_by_one_process_at_a_time(tmp_path: Path) -> None:
+    put(tmp_path / "DEBUG.log", "2026-11-25 12:00:00,000 INFO old\n")
+    with _files(tmp_path) as handler, (tmp_path / ".lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        writing = threading.Thread(target=handler.handle, args=(_record("new", _MIDNIGHT),))
+        writing.start()
+        writing.join(0.1)
+        assert writing.is_alive() and _names(tmp_path) == ["DEBUG.log"]
+        fcntl.flock(other, fcntl.LOCK_UN)
+        writing.join()
+    assert _said(tmp_path / "DEBUG.log.2026-11-25") == ["old"] and _said(tmp_path / "DEBUG.log") == ["new"]
 
 
 def test_another_process_that_rotated_is_noticed(tmp_path: Path) -> None:
