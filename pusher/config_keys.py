@@ -265,7 +265,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("localurl", "database of this site, as an SQLAlchemy URL", _database, _SQLITE, _SQLITE),
         Key("pushlimit", "rows in one batch", _ROWS, "20000", "20000"),
         Key("synctime", "minutes between cycles", _MINUTES, "10", "10", field="synctime_minutes"),
-        Key("state", "folder of ledger, lock and logs; relative to this file", parse_path, "state", "state"),
+        Key("state", "folder of ledger and lock; relative to this file", parse_path, "state", "state"),
     ),
     "location": (
         Key("kind", "what to do there; push is the default", _KIND, "push", "push"),

@@ -90,13 +90,15 @@ def installed_command() -> Path:
 
 def writable_folders(settings: Settings) -> list[Path]:
     """Where the daemon writes: the state, the configuration, which is replaced in its folder, a database of SQLite,
-    and folders of this machine that files go to."""
+    folders of this machine that files go to, data pools and the log files."""
     folders = [settings.general.state, Path(os.path.realpath(settings.path)).parent]
     url = make_url(settings.general.localurl.reveal())
     if url.get_backend_name() == "sqlite" and url.database and url.database.startswith("/"):
         folders.append(Path(os.path.realpath(url.database)).parent)
     sent = [location.files.to for location in settings.locations if location.files]
     folders += [Path(os.path.realpath(to.path)) for to in sent if to.kind == "folder"]
+    folders += [location.export.pool for location in settings.locations if location.export]
+    folders += [settings.logging.folder] if settings.logging else []
     return list(dict.fromkeys(Path(os.path.normpath(folder)) for folder in folders))
 
 

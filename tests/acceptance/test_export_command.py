@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.export_stub import ERROR, ExportStub, Scale, answers
+from tests.export_stub import ERROR, PASSWORD, ExportStub, Scale, answers
 from tests.fault.export_site import contents, key_line, new_key, pool_of, sealer, write_config
 from tests.stage import pusher
 
@@ -139,3 +139,14 @@ def test_a_server_that_is_down(tmp_path: Path, stub: ExportStub) -> None:
     assert "HTTP 500" in _said(config, "export", ends=3)
     assert "HTTP 500" in _said(config, "check", ends=3)
     assert not pool_of(tmp_path).raw_scales()
+
+
+def test_creating_an_active_file_is_logged_and_creating_a_raw_file_is_not(tmp_path: Path, stub: ExportStub) -> None:
+    config = write_config(tmp_path, stub.url)
+    _said(config, "export")
+    logs = {path.name: path.read_text() for path in (tmp_path / "data/logs").glob("*.log")}
+    day = dt.date.today()
+    assert f"INFO active_file_created file=DASS21_{day}.csv rows=5" in logs["Daily.log"]
+    assert "DEBUG rows_archived" in logs["DEBUG.log"] and "WARNING benchmarks_created" in logs["error.log"]
+    assert "break_down.log" not in logs
+    assert not [name for name, text in logs.items() if f"DASS21_{day}.json" in text or PASSWORD in text]

@@ -90,6 +90,11 @@ def test_a_database_server_needs_no_folder(tmp_path: Path) -> None:
     files = "[pc]\nkind = files\nfrom = /data/raw\nto = /mnt/store\n"
     path.write_text(path.read_text().replace("central = 1", "central = 1\npc = 1") + files)
     assert writable_folders(load(path)) == [tmp_path / "state", tmp_path, Path("/mnt/store")]
+    path.write_text(
+        "[locations]\nweb = 1\n[web]\nkind = export\nurl = https://m.example.org/\npath = /mnt/pool\n"
+        "[logging]\npath = /var/log/pusher\n"
+    )
+    assert writable_folders(load(path)) == [tmp_path / "state", tmp_path, Path("/mnt/pool"), Path("/var/log/pusher")]
 
 
 @pytest.mark.parametrize(

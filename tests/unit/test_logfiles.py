@@ -1,4 +1,4 @@
-"""Log files: what goes into which, what midnight does, and that they hinder nothing; what a break-down leaves there."""
+"""Log files: what goes into which, what midnight does, and that they hinder nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import datetime as dt
 import fcntl
 import logging
 import os
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -18,17 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from pusher.config import LoggingSettings, load
-from pusher.errors import PusherError
-from pusher.job import NoProgress, Outcome
-from pusher.ledger import Ledger
+from pusher.config import LoggingSettings
 from pusher.log import configure, event, to_files
 from pusher.logfiles import LEVELS, LogFiles
-from pusher.runs import run_location
 from tests.configs import put
-from tests.export_stub import ExportStub, Instead, Scale, answers
-from tests.fault.export_site import LOCATION, pool_of, write_config
-from tests.servers import free_port
+from tests.log_files import names, package_logger, said
 
 _ALL = list(LEVELS)
 _MIDNIGHT = dt.datetime(2026, 11, 26)  # local
@@ -36,13 +29,8 @@ _MIDNIGHT = dt.datetime(2026, 11, 26)  # local
 
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
-    """The logger of the package, set back afterwards to what other tests expect."""
-    found = logging.getLogger("pusher")
-    before = found.handlers[:], found.level, found.propagate
-    yield found
-    for handler in set(found.handlers) - set(before[0]):
-        handler.close()
-    found.handlers[:], found.level, found.propagate = before
+    with package_logger() as found:
+        yield found
 
 
 @pytest.fixture
@@ -83,15 +71,6 @@ def _record(message: str, moment: dt.datetime, level: int = logging.INFO) -> log
     return record
 
 
-def _said(path: Path) -> list[str]:
-    """The messages, without time and level."""
-    return [line.split(" ", 3)[3] for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def _names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-
-
 # --- "Logging behaviors" --------------------------------------------------------------------------------------------
 
 
@@ -107,7 +86,7 @@ def _names(folder: Path) -> list[str]:
 )
 def test_a_there_are_five_levels_from_low_to_high(folder: Path, level: int, files: list[str]) -> None:
     logging.getLogger("pusher.job").log(level, "happened")
-    assert _names(folder) == sorted(files)
+    assert names(folder) == sorted(files)
     line = (folder / files[-1]).read_text()
     assert line[4:5] == "-" and line.endswith(f" {logging.getLevelName(level)} happened\n")
 
@@ -119,34 +98,34 @@ def _log_all() -> None:
 
 def test_b_all_is_in_debug_log(folder: Path) -> None:
     _log_all()
-    assert _said(folder / "DEBUG.log") == ["debug", "info", "warning", "error", "critical"]
+    assert said(folder / "DEBUG.log") == ["debug", "info", "warning", "error", "critical"]
 
 
 def test_c_info_and_beyond_is_in_daily_log(folder: Path) -> None:
     _log_all()
-    assert _said(folder / "Daily.log") == ["info", "warning", "error", "critical"]
+    assert said(folder / "Daily.log") == ["info", "warning", "error", "critical"]
 
 
 def test_d_warning_and_beyond_is_in_error_log(folder: Path) -> None:
     _log_all()
-    assert _said(folder / "error.log") == ["warning", "error", "critical"]
+    assert said(folder / "error.log") == ["warning", "error", "critical"]
 
 
 def test_e_critical_is_in_break_down_log(folder: Path) -> None:
     """And mailed: tests/integration/test_alerts.py has the mails that break-downs become."""
     _log_all()
-    assert _said(folder / "break_down.log") == ["critical"]
+    assert said(folder / "break_down.log") == ["critical"]
 
 
 def test_f_all_files_rotate_at_midnight_with_the_local_date(tmp_path: Path) -> None:
     with _files(tmp_path) as handler:
         handler.handle(_record("last", _MIDNIGHT - dt.timedelta(seconds=1), logging.CRITICAL))
-        assert _names(tmp_path) == sorted(_ALL)
+        assert names(tmp_path) == sorted(_ALL)
         handler.handle(_record("first", _MIDNIGHT, logging.DEBUG))
     rotated = [f"{name}.2026-11-25" for name in _ALL]
-    assert _names(tmp_path) == sorted([*rotated, "DEBUG.log"])
-    assert [_said(tmp_path / name) for name in rotated] == [["last"]] * 4
-    assert _said(tmp_path / "DEBUG.log") == ["first"]
+    assert names(tmp_path) == sorted([*rotated, "DEBUG.log"])
+    assert [said(tmp_path / name) for name in rotated] == [["last"]] * 4
+    assert said(tmp_path / "DEBUG.log") == ["first"]
 
 
 def test_f_the_files_of_366_days_stay(tmp_path: Path) -> None:
@@ -177,7 +156,7 @@ def test_f_the_day_is_that_of_the_place(
             moment = dt.datetime.fromisoformat(f"2026-11-{day}T{clock}Z")
             handler.handle(_record(clock, moment))
     (rotated,) = tmp_path.glob("DEBUG.log.*")
-    assert _said(rotated) == [first] and _said(tmp_path / "DEBUG.log") == [last]
+    assert said(rotated) == [first] and said(tmp_path / "DEBUG.log") == [last]
     assert rotated.name.removeprefix("DEBUG.log.") == rotated.read_text()[:10]
 
 
@@ -200,7 +179,7 @@ def test_files_that_were_deleted_are_made_anew(folder: Path, logger: logging.Log
         path.unlink()
     folder.rmdir()
     logger.info("after")
-    assert _said(folder / "DEBUG.log") == ["after"]
+    assert said(folder / "DEBUG.log") == ["after"]
 
 
 def test_a_folder_that_cannot_be_written_is_said_once_and_hinders_nothing(
@@ -226,8 +205,8 @@ def test_a_file_that_cannot_be_written_hinders_no_other(
     to_files(LoggingSettings(folder=tmp_path))
     for _ in range(3):
         logger.info("happened")
-    assert _said(tmp_path / "Daily.log") == ["happened"] * 3
-    assert _said(tmp_path / "Daily.log.2026-11-25") == ["last"]
+    assert said(tmp_path / "Daily.log") == ["happened"] * 3
+    assert said(tmp_path / "Daily.log.2026-11-25") == ["last"]
     (line,) = capsys.readouterr().err.splitlines()
     assert f"cannot write the log {tmp_path / 'DEBUG.log'}: Is a directory" in line
 
@@ -238,7 +217,7 @@ def test_a_line_that_cannot_be_formed_ends_nothing(tmp_path: Path, capsys: pytes
     with _files(tmp_path) as handler:
         handler.handle(wrong)
         handler.handle(_record("next", _MIDNIGHT))
-    assert "TypeError" in capsys.readouterr().err and _said(tmp_path / "DEBUG.log") == ["next"]
+    assert "TypeError" in capsys.readouterr().err and said(tmp_path / "DEBUG.log") == ["next"]
 
 
 def test_what_was_cut_by_a_full_disk_spoils_no_line_behind_it(tmp_path: Path) -> None:
@@ -297,7 +276,7 @@ def test_two_processes_that_meet_midnight_lose_no_line(tmp_path: Path) -> None:
         writer.stdin.close()
     for file in ("DEBUG.log", "error.log"):
         paths = sorted(tmp_path.glob(f"{file}*"))
-        lines = [line for path in paths for line in _said(path)]
+        lines = [line for path in paths for line in said(path)]
         assert sorted(lines) == sorted(f"{name} {number} {'x' * 200}" for name in "ab" for number in range(3000))
         days = {path.name.removeprefix(f"{file}.")[:10] for path in paths[1:]}
         assert "2026-11-25" in days and days <= {"2026-11-25", "2026-11-26", "2026-11-27"}
@@ -310,10 +289,10 @@ def test_files_are_put_away_by_one_process_at_a_time(tmp_path: Path) -> None:
         writing = threading.Thread(target=handler.handle, args=(_record("new", _MIDNIGHT),))
         writing.start()
         writing.join(0.1)
-        assert writing.is_alive() and _names(tmp_path) == ["DEBUG.log"]
+        assert writing.is_alive() and names(tmp_path) == ["DEBUG.log"]
         fcntl.flock(other, fcntl.LOCK_UN)
         writing.join()
-    assert _said(tmp_path / "DEBUG.log.2026-11-25") == ["old"] and _said(tmp_path / "DEBUG.log") == ["new"]
+    assert said(tmp_path / "DEBUG.log.2026-11-25") == ["old"] and said(tmp_path / "DEBUG.log") == ["new"]
 
 
 def test_another_process_that_rotated_is_noticed(tmp_path: Path) -> None:
@@ -325,8 +304,8 @@ def test_another_process_that_rotated_is_noticed(tmp_path: Path) -> None:
         ours.handle(_record("ours, late", before))
         ours.handle(_record("ours, next", after))
         theirs.handle(_record("theirs, next", after))
-    assert _said(tmp_path / "DEBUG.log.2026-11-25") == ["ours", "ours, late"]
-    assert _said(tmp_path / "DEBUG.log") == ["theirs", "ours, next", "theirs, next"]
+    assert said(tmp_path / "DEBUG.log.2026-11-25") == ["ours", "ours, late"]
+    assert said(tmp_path / "DEBUG.log") == ["theirs", "ours, next", "theirs, next"]
 
 
 def test_a_process_that_begins_later_puts_away_what_is_old(tmp_path: Path) -> None:
@@ -336,17 +315,17 @@ def test_a_process_that_begins_later_puts_away_what_is_old(tmp_path: Path) -> No
         handler.handle(_record("new", _MIDNIGHT))
     with _files(tmp_path) as handler:
         handler.handle(_record("newer", _MIDNIGHT + dt.timedelta(hours=1)))
-    assert _said(tmp_path / "DEBUG.log.2026-11-23") == ["old"]
-    assert _said(tmp_path / "DEBUG.log") == ["new", "newer"]
-    assert len(_names(tmp_path)) == 4
+    assert said(tmp_path / "DEBUG.log.2026-11-23") == ["old"]
+    assert said(tmp_path / "DEBUG.log") == ["new", "newer"]
+    assert len(names(tmp_path)) == 4
 
 
 def test_a_clock_that_is_set_back_loses_nothing(tmp_path: Path) -> None:
     for days in (0, 1, 0):
         with _files(tmp_path) as handler:
             handler.handle(_record(str(days), _MIDNIGHT + dt.timedelta(days=days)))
-    assert _said(tmp_path / "DEBUG.log.2026-11-26") == ["0"]
-    assert _said(tmp_path / "DEBUG.log") == ["1", "0"]
+    assert said(tmp_path / "DEBUG.log.2026-11-26") == ["0"]
+    assert said(tmp_path / "DEBUG.log") == ["1", "0"]
 
 
 def test_a_second_file_of_a_day_takes_the_place_of_none(tmp_path: Path) -> None:
@@ -355,7 +334,7 @@ def test_a_second_file_of_a_day_takes_the_place_of_none(tmp_path: Path) -> None:
         with _files(tmp_path) as handler:
             handler.handle(_record("new", _MIDNIGHT))
     rotated = [f"DEBUG.log.2026-11-25{number}" for number in ("", ".2", ".3")]
-    assert [_said(tmp_path / name) for name in rotated] == [["old"]] * 3
+    assert [said(tmp_path / name) for name in rotated] == [["old"]] * 3
 
 
 def test_a_file_of_something_else_is_of_the_day_when_it_was_changed(tmp_path: Path) -> None:
@@ -384,117 +363,11 @@ def test_standard_error_has_what_it_had_before(
     logger.debug("step")
     logger.info("cycle_ended")
     assert [line.split(" ", 3)[3] for line in capsys.readouterr().err.splitlines()] == ["cycle_ended"]
-    assert _said(folder / "DEBUG.log") == ["for the files alone", "step", "cycle_ended"]
+    assert said(folder / "DEBUG.log") == ["for the files alone", "step", "cycle_ended"]
 
 
 def test_to_configure_again_has_no_line_come_twice(folder: Path, logger: logging.Logger, tmp_path: Path) -> None:
     to_files(LoggingSettings(folder=tmp_path / "others"))
     to_files(None)
     logger.info("once")
-    assert not folder.exists() and _said(tmp_path / "others" / "DEBUG.log") == ["once"]
-
-
-# --- where they are -------------------------------------------------------------------------------------------------
-
-_EXPORT = "[lab]\nkind = export\nurl = https://mindtrails.example.org/api/\npath = pool\n"
-_PUSH = "[central]\nresturl = https://central.example.org/rest/\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "folder", "keep"),
-    [
-        (f"[locations]\ncentral = 1\n{_PUSH}", None, None),
-        (f"[locations]\ncentral = 1\n{_PUSH}[logging]\n", "logs", 366),
-        (f"[locations]\ncentral = 1\n{_PUSH}[logging]\npath = /var/log/pusher\nkeep = 30\n", "/var/log/pusher", 30),
-        (f"[locations]\ncentral = 1\nlab = 1\n{_PUSH}{_EXPORT}", "pool/logs", 366),
-        (f"[locations]\ncentral = 1\nlab = 0\n{_PUSH}{_EXPORT}", None, None),
-        (f"[locations]\nlab = 1\n{_EXPORT}[logging]\npath = logs\n", "logs", 366),
-    ],
-)
-def test_where_the_files_are(tmp_path: Path, text: str, folder: str | None, keep: int | None) -> None:
-    found = load(put(tmp_path / "synchronise.conf", text), {}).logging
-    assert found == (LoggingSettings(folder=tmp_path / folder, keep=keep) if folder and keep else None)
-
-
-# --- "Break_down situations" ----------------------------------------------------------------------------------------
-
-_BAD_REQUEST = Instead(status=400, body=b"{}")
-
-
-def _run(config: Path, location: str = LOCATION) -> Outcome:
-    """What a daemon does, and `pusher run --once`. The ledger has what was found."""
-    settings = load(config)
-    outcome = run_location(settings, settings.location(location), NoProgress())
-    with Ledger(settings.general.state) as ledger:
-        last = ledger.last_run(location)
-    assert last and [each["what"] for each in last.outcome["break_downs"]] == [e.what for e in outcome.break_downs]
-    return outcome
-
-
-def _site(folder: Path, kind: str) -> Path:
-    """A location whose other side does not answer."""
-    (folder / "from").mkdir()
-    ways = {
-        "push": f"resturl = http://127.0.0.1:{free_port()}/rest/\ntoken = t",
-        "files": f"kind = files\nfrom = {folder / 'from'}\nto = http://127.0.0.1:{free_port()}/rest/\ntoken = t",
-        "export": f"kind = export\nurl = http://127.0.0.1:{free_port()}/api/",
-    }
-    return put(folder / "synchronise.conf", f"[locations]\n{LOCATION} = 1\n[{LOCATION}]\n{ways[kind]}\n")
-
-
-@pytest.mark.parametrize("kind", ["push", "files", "export"])
-def test_a_request_that_fails_is_a_break_down_of_every_kind_of_job(tmp_path: Path, folder: Path, kind: str) -> None:
-    (tmp_path / "site.db").touch()
-    outcome = _run(_site(tmp_path, kind))
-    assert [each.what for each in outcome.break_downs] == ["request"] and outcome.exit_code == 3
-    (line,) = _said(folder / "break_down.log")
-    assert line.startswith(f"break_down location={LOCATION} what=request reason=")
-    assert "Connection refused" in line
-
-
-def test_b_deleting_that_fails_is_a_break_down(tmp_path: Path, folder: Path) -> None:
-    with ExportStub({"DD": Scale(rows=answers("DD", 3))}) as stub:
-        stub.trouble = lambda method, path: _BAD_REQUEST if method == "DELETE" else None
-        outcome = _run(write_config(tmp_path, stub.url))
-    assert [(each.what, each.table) for each in outcome.break_downs] == [("delete", "DD")]
-    (line,) = _said(folder / "break_down.log")
-    assert line.startswith(
-        f"break_down location={LOCATION} what=delete table=DD reason='DD: 3 rows could not be deleted"
-    )
-
-
-def test_c_writing_that_fails_is_a_break_down(tmp_path: Path, folder: Path) -> None:
-    with ExportStub({"DD": Scale(rows=answers("DD", 3))}) as stub:
-        config = write_config(tmp_path, stub.url)
-        _run(config)
-        (path,) = pool_of(tmp_path).active.iterdir()
-        path.unlink()
-        path.mkdir()  # where a file is to be
-        outcome = _run(config)
-    assert [(each.what, each.table) for each in outcome.break_downs] == [("write", "DD")]
-    (line,) = _said(folder / "break_down.log")
-    assert line.startswith(f"break_down location={LOCATION} what=write table=DD reason='cannot write {path}: Is a")
-
-
-def test_c_a_ledger_that_cannot_be_written_is_a_break_down(tmp_path: Path, folder: Path) -> None:
-    def spoil(method: str, path: str) -> None:
-        with contextlib.closing(sqlite3.connect(tmp_path / "state" / "ledger.db")) as ledger:
-            ledger.execute("drop table if exists run")
-
-    with ExportStub({"DD": Scale(rows=answers("DD", 3))}) as stub:
-        stub.trouble = spoil
-        config = write_config(tmp_path, stub.url)
-        with pytest.raises(PusherError, match="the ledger"):
-            _run(config)
-    (line,) = _said(folder / "break_down.log")
-    assert line.startswith(f"break_down location={LOCATION} what=write reason='the ledger ")
-
-
-def test_where_all_goes_well_there_is_no_break_down_log(tmp_path: Path, folder: Path) -> None:
-    """Nor does a file hold an answer, or the password."""
-    with ExportStub({"DD": Scale(rows=answers("DD", 30))}) as stub:
-        outcome = _run(write_config(tmp_path, stub.url))
-    assert outcome.exit_code == 0
-    assert _names(folder) == ["DEBUG.log", "Daily.log", "error.log"]
-    text = (folder / "DEBUG.log").read_text()
-    assert "cycle_ended" in text and "geheim" not in text and "often" not in text
+    assert not folder.exists() and said(tmp_path / "others" / "DEBUG.log") == ["once"]
