@@ -44,6 +44,8 @@ def reconcile(
         outcome.notes.append(f"reconciled: {found.repaired} rows sent again, {found.deleted} deleted at central")
     if differing:
         names = ", ".join(differing)
-        outcome.notes.append(f"not equal at both sides: {names}; pusher verify {location.name} tells more")
+        text = f"not equal at both sides: {names}; pusher verify {location.name} tells more"
+        outcome.notes.append(text)
+        outcome.notices.append(text)
         outcome.exit_code = outcome.exit_code or 1
     log.info(event("reconciled", location=location.name, repaired=found.repaired, different=len(differing)))

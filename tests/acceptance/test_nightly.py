@@ -72,4 +72,5 @@ def test_what_cannot_be_repaired_is_said(scene: Scene) -> None:
     (outcome,) = json.loads(done.stdout)
     assert done.returncode == 1
     assert outcome["notes"] == ["not equal at both sides: Reading; pusher verify central tells more"]
+    assert outcome["notices"] == outcome["notes"]  # for a mail
     assert reading(scene)["verdict"] == "different"
