@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pusher.config_alerts import ALERTS_KEYS, AlertsSettings, alerts_faults, alerts_of
-from pusher.config_export import EXPORT_KEYS, EXPORT_URL, ExportSettings, export_of, is_scale_name
+from pusher.config_export import EXPORT_KEYS, EXPORT_URL, ExportSettings, export_faults, export_of, is_scale_name
 from pusher.config_files import FILES_KEYS, FilesSettings, files_faults, location_of
 from pusher.config_keys import (
     KEYS,
@@ -275,6 +275,8 @@ class _Reader:
             self._fault(section.number, section.name, "no folder of the data pool can have this name; choose another")
         if "url" not in section.entries:
             self._fault(section.number, section.name, f"url is missing; add url = {EXPORT_URL}")
+        for key, text in export_faults(section.entries):
+            self._fault(section.entries[key].number, section.name, text)
         return export_of(values)
 
     def _table(self, section: _Section) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -116,6 +116,12 @@ EXPORT_KEYS = (
     Key("key", "secret: private key; see `pusher key new`", _OF_PUSH["sshpassword"].parse, "file:keys/private.pem"),
     Key("sealed", "fields to decrypt", _patterns, "*RSA", "*RSA"),
 )
+
+
+def export_faults(given: Collection[str]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the keys taken together: the key, and the words."""
+    if "password" in given and "user" not in given:
+        yield "password", "password is that of an account, and there is none; add user"
 
 
 def export_of(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def export(context: Context, location: str, scale: str, json: bool) -> None:
 
     LOCATION: else, or with a dot, all of kind export. SCALE: else, or with a dot, what `scales` says.
     """
-    from pusher.cli.site import show_outcome
+    from pusher.cli.site import finish
     from pusher.config import load
     from pusher.config_export import parse_scales
     from pusher.daemon import chosen, run_once
@@ -43,12 +43,7 @@ def export(context: Context, location: str, scale: str, json: bool) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with only_instance(settings.general.state), progress_bars() as progress:
         outcomes = run_once(path, names, progress, scales=scales)
-    if json:
-        print_json(outcomes)
-    else:
-        for outcome in outcomes:
-            show_outcome(outcome)
-    sys.exit(max(outcome.exit_code for outcome in outcomes))
+    finish(outcomes, json)
 
 
 @click.command()

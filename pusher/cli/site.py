@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -151,6 +151,11 @@ def run(
             run_forever(path, locations, progress, tell, max_runs)
             return
         outcomes = run_once(path, locations, progress, force=force)
+    finish(outcomes, json)
+
+
+def finish(outcomes: Sequence[Outcome], json: bool) -> NoReturn:
+    """Shows what came of a cycle, and ends as its worst location did."""
     if json:
         print_json(outcomes)
     else:

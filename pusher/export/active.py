@@ -105,6 +105,8 @@ class ActiveFiles:
     def _make(self, scale: str, day: dt.date, file: File) -> ActiveFile:
         path = self._pool.active_file(scale, day)
         found = self._decode(read_rows(self._pool.raw_file(scale, day)))
+        if not found.rows and not path.exists():  # a snapshot that is not whole, or nothing but half a line
+            return ActiveFile(scale=scale, day=day.isoformat(), state=State.CURRENT, rows=0, sealed=0)
         content = head_of(found.columns) + lines_of(found.columns, found.rows)
         self._hold(scale, found)
         state = self._put(path, content, found, ours=file.active_size is not None)

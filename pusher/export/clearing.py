@@ -49,7 +49,14 @@ class Clearing:
         due = self._proven(scale, taken)
         label = f"{scale}, deleting"
         progress.expect(label, len(due))
-        deleter = Deleter(self._server, scale, lambda ids: self._note_gone(scale, ids, taken))
+        contents: dict[int, list[Content]] = {}
+        for content in {*taken.there, *taken.known}:
+            contents.setdefault(content[0], []).append(content)
+
+        def note_gone(ids: Sequence[int]) -> None:
+            self._register.note_gone(scale, (each for id_ in ids for each in contents[id_]), self._now())
+
+        deleter = Deleter(self._server, scale, note_gone)
         done = deleter.delete(due, lambda rows: progress.advance(label, rows))
         entry.removed = done.gone
         self._report(scale, taken, done, outcome)
@@ -65,11 +72,6 @@ class Clearing:
                 "put the files back from a backup"
             )
         return sorted({id_ for id_, _ in taken.there})
-
-    def _note_gone(self, scale: str, ids: Sequence[int], taken: Taken) -> None:
-        wanted = set(ids)
-        contents: set[Content] = {content for content in (*taken.there, *taken.known) if content[0] in wanted}
-        self._register.note_gone(scale, contents, self._now())
 
     def _report(self, scale: str, taken: Taken, done: Deletion, outcome: Outcome) -> None:
         if done.forbidden:

@@ -26,6 +26,15 @@ def site(tmp_path: Path, stub: ExportStub) -> Site:
     return Site(tmp_path, stub)
 
 
+def test_nothing_makes_no_active_file(site: Site, stub: ExportStub) -> None:
+    """Half a line is all that a power cut has left."""
+    site.pool.create()
+    site.pool.raw_file("DD", site.today).write_bytes(b'{"key": "DD_20')
+    stub.scales["DD"] = Scale()
+    site.run()
+    assert contents(site.pool.active) == {}
+
+
 # --- what was lost ---
 
 

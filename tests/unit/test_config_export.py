@@ -67,9 +67,10 @@ def test_all_may_be_said(path: Path) -> None:
         ("timeout = 0", "timeout: "),
         ("timeout = 2 hours", "at most 1 hour"),
         ("user = a:b", "user: holds a colon"),
-        ("password = env:NONE", "environment variable NONE is not set"),
+        ("user = u\npassword = env:NONE", "environment variable NONE is not set"),
         ("key = file:none.pem", "cannot read the file none.pem"),
         ("sealed = ,", "sealed: has no value"),
+        ("password = geheim", "password is that of an account, and there is none; add user"),
         ("resturl = https://x", 'unknown key "resturl"; did you mean "url"?'),
     ],
 )
@@ -108,7 +109,7 @@ def test_its_name_becomes_a_folder(path: Path, name: str) -> None:
 
 
 def test_one_that_is_off_need_not_be_complete(path: Path) -> None:
-    text = _text("password = env:NONE").replace("mindtrails = 1", "mindtrails = 0")
+    text = _text("user = u\npassword = env:NONE").replace("mindtrails = 1", "mindtrails = 0")
     assert not load(put(path, text), {}).locations[0].on
 
 
