@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pusher.config import ExportSettings
 from pusher.export.answers import Answer
 from pusher.export.archive import Archive
+from pusher.export.pool import STUDY
 from pusher.export.rawfile import hash_together, stamp
 from pusher.export.register import Asked, Content, Known, Register
 from pusher.export.webserver import Scale, WebServer
@@ -17,7 +18,6 @@ from pusher.log import event
 
 log = logging.getLogger(__name__)
 
-STUDY = "study"  # the schedule is archived as if it were a scale of this name
 _WHOLE_EVERY = dt.timedelta(hours=20)
 
 

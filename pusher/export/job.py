@@ -16,8 +16,8 @@ from pusher.export.active import ActiveFile, ActiveFiles, State
 from pusher.export.archive import Archive
 from pusher.export.clearing import Clearing
 from pusher.export.disk import replace
-from pusher.export.intake import STUDY, Intake
-from pusher.export.pool import BENCHMARKS, Pool
+from pusher.export.intake import Intake
+from pusher.export.pool import BENCHMARKS, STUDY, Pool
 from pusher.export.register import Register
 from pusher.export.webserver import Scale, WebServer
 from pusher.held import Quarantine

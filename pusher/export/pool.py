@@ -14,6 +14,7 @@ from pusher.export.disk import PART_NAMES, writing
 _NAME = re.compile(r"(?P<scale>.+)_(?P<day>\d{4}-\d\d-\d\d)", re.ASCII | re.DOTALL)
 _PRIVATE = 0o700
 BENCHMARKS = "benchMark.json"
+STUDY = "study"  # the schedule is archived as if it were a scale of this name
 
 
 class Pool:

@@ -10,6 +10,7 @@ from pusher.config import Location, Settings
 from pusher.errors import ConfigError, UsageError
 from pusher.export.active import ActiveFile, ActiveFiles
 from pusher.export.archive import Archive
+from pusher.export.job import now_utc
 from pusher.export.pool import Pool
 from pusher.export.register import Register
 from pusher.held import Quarantine
@@ -69,9 +70,5 @@ def open_recovery(settings: Settings, location: Location) -> Iterator[Recovery]:
     pool.create()
     with only_instance(settings.general.state), Ledger(settings.general.state) as ledger:
         register = Register(ledger, location.name)
-        active = ActiveFiles(pool, location.export, register, Quarantine(ledger, location.name), _now())
-        yield Recovery(pool, register, Archive(pool, register, _now), active)
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
+        active = ActiveFiles(pool, location.export, register, Quarantine(ledger, location.name), now_utc())
+        yield Recovery(pool, register, Archive(pool, register, now_utc), active)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from pusher.errors import ProtocolError, UsageError
 from pusher.export.csvfile import Table, read_table
-from pusher.export.pool import Pool
+from pusher.export.pool import STUDY, Pool
 from pusher.export.rawfile import RawRow, newest_snapshot
 from pusher.export.study import Study, study_of
 
-LOG, PARTICIPANT, STUDY = "TaskLog", "Participant", "study"
+LOG, PARTICIPANT = "TaskLog", "Participant"
 
 
 @dataclass(frozen=True, kw_only=True)
