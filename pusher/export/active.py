@@ -13,8 +13,8 @@ from typing import Protocol
 import msgspec
 
 from pusher.config import ExportSettings
+from pusher.disk import append, replace, writing
 from pusher.export.csvfile import SEALED, Table, flat, head_of, lines_of, read_columns, read_table
-from pusher.export.disk import append, replace, writing
 from pusher.export.pool import Pool
 from pusher.export.rawfile import RawRow, counting, read_from, read_rows
 from pusher.export.register import File, Register

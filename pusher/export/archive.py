@@ -7,9 +7,9 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from pusher.disk import append, cut, replace, writing
 from pusher.errors import ArchiveDamaged, WriteFailed
 from pusher.export.answers import Answer
-from pusher.export.disk import append, cut, replace, writing
 from pusher.export.pool import Pool
 from pusher.export.rawfile import (
     Closing,

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pusher.disk import replace
 from pusher.errors import ArchiveDamaged
 from pusher.export.answers import json_of
-from pusher.export.disk import replace
+from pusher.formulas import guarded, unguarded
 
 SEALED = "(sealed)"  # in place of a field that could not be decrypted
-_FORMULA = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"  # and what East Asian keyboards write for = + - @
-_GUARD = "'"
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _HALF = re.compile("[\ud800-\udfff]")  # what a careless cut through a text leaves of a character
 _LONGEST_CELL = 1 << 30
 
@@ -27,21 +25,6 @@ _LONGEST_CELL = 1 << 30
 class Table:
     columns: list[str]
     rows: list[dict[str, str]]
-
-
-def guarded(cell: str) -> str:
-    """With a ' before it, if a spreadsheet would compute it; plain numbers stay as they are."""
-    if cell[:1] and (cell[0] in _FORMULA or _is_guarded(cell)) and not _NUMBER.fullmatch(cell):
-        return _GUARD + cell
-    return cell
-
-
-def unguarded(cell: str) -> str:
-    return cell[1:] if _is_guarded(cell) else cell
-
-
-def _is_guarded(cell: str) -> bool:
-    return cell[0:1] == _GUARD and cell[1:2] != "" and cell[1] in _FORMULA + _GUARD
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

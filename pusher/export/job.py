@@ -11,11 +11,11 @@ import msgspec
 
 from pusher.config import ExportSettings, Location, Settings
 from pusher.config_export import is_scale_name
+from pusher.disk import replace
 from pusher.errors import ConfigError, ProtocolError, PusherError, SourceUnreachable, WriteFailed
 from pusher.export.active import ActiveFile, ActiveFiles, State
 from pusher.export.archive import Archive
 from pusher.export.clearing import Clearing
-from pusher.export.disk import replace
 from pusher.export.intake import Intake
 from pusher.export.pool import BENCHMARKS, STUDY, Pool
 from pusher.export.register import Register

@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 
 from pusher.config import ExportSettings, Location
+from pusher.disk import sync_folder
 from pusher.errors import UsageError
 from pusher.export.csvfile import flat
-from pusher.export.disk import sync_folder
 from pusher.export.pool import Pool
 from pusher.export.rawfile import RawRow, read_rows
 from pusher.export.sealing import CannotOpen, Opener, opener_for

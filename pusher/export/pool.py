@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from pusher.disk import PART_NAMES, writing
 from pusher.errors import ConfigError
-from pusher.export.disk import PART_NAMES, writing
 
 # Greedy: of DD_FU_2026-11-26 the scale is DD_FU, never DD.
 _NAME = re.compile(r"(?P<scale>.+)_(?P<day>\d{4}-\d\d-\d\d)", re.ASCII | re.DOTALL)

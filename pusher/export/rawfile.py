@@ -17,9 +17,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from pusher.disk import read_back
 from pusher.errors import ArchiveDamaged, ProtocolError
 from pusher.export.answers import Answer, Number, hash_of, id_of, value_at
-from pusher.export.disk import read_back
 from pusher.export.pool import Pool
 
 _NEWLINE = b"\n"

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pusher.disk import replace
 from pusher.export import report_people, report_sheets
 from pusher.export.combining import Combined, combined
 from pusher.export.csvfile import write_table
-from pusher.export.disk import replace
 from pusher.export.pool import Pool
 from pusher.export.report_page import page
 from pusher.export.report_participants import ParticipantReport, participant_report

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pusher.errors import ArchiveDamaged
 from pusher.export.answers import Number
-from pusher.export.csvfile import flat, guarded, read_columns, read_table, unguarded, write_table
+from pusher.export.csvfile import flat, read_columns, read_table, write_table
+from pusher.formulas import guarded, unguarded
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("=+-@\t\r\n'＝0.e\0,\""), max_size=12)
 

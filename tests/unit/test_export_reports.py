@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from pusher.disk import append
 from pusher.errors import ProtocolError
 from pusher.export.answers import rows_of
 from pusher.export.csvfile import SEALED, Table, write_table
-from pusher.export.disk import append
 from pusher.export.pool import Pool
 from pusher.export.rawfile import closing_line, closing_of, lines_of, stamp
 from pusher.export.report_participants import AttritionStep, ParticipantTasks, participant_report
