@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,9 +13,9 @@ from typing import Any, Literal
 from pusher.config_alerts import ALERTS_KEYS, AlertsSettings, alerts_faults, alerts_of
 from pusher.config_export import EXPORT_KEYS, EXPORT_URL, ExportSettings, export_faults, export_of, is_scale_name
 from pusher.config_files import FILES_KEYS, FilesSettings, files_faults, location_of
+from pusher.config_import import IMPORT_KEYS, IMPORT_PROCESSOR, IMPORT_STORAGE, ImportSettings, import_of
 from pusher.config_keys import (
     KEYS,
-    KINDS_LATER,
     Fault,
     Key,
     Missing,
@@ -30,9 +30,9 @@ from pusher.errors import ConfigError, UsageError
 from pusher.inifile import Line, find_entry, read_text, replace_file, scan, with_value
 
 __all__ = [
-    "AlertsSettings", "ExportSettings", "FilesSettings", "General", "Key", "Location", "LoggingSettings", "Secret",
-    "Settings", "TableSettings", "find_config", "load", "load_alerts", "read_lastupdate", "with_scales",
-    "write_lastupdate",
+    "AlertsSettings", "ExportSettings", "FilesSettings", "General", "ImportSettings", "Key", "Location",
+    "LoggingSettings", "Secret", "Settings", "TableSettings", "find_config", "load", "load_alerts", "read_lastupdate",
+    "with_scales", "write_lastupdate",
 ]  # fmt: skip
 
 # --- the settings ---------------------------------------------------------------------------------------------------
@@ -50,7 +50,8 @@ class General:
 @dataclass(frozen=True, kw_only=True)
 class Location:
     """Central is at `resturl` or at `dbstring`, as the SSH host `url` sees it if there is one. With kind = files,
-    `files` says where files go, and `resturl` or `url` how to get there; with kind = export, `export` says it all.
+    `files` says where files go, and `resturl` or `url` how to get there; with kind = export or import, `export` or `imports`
+    says it all.
 
     `lastupdate` is the text as it stands in the file, None if it is missing, empty or the word None.
     """
@@ -72,6 +73,7 @@ class Location:
     lastupdate: str | None = None
     files: FilesSettings | None = None
     export: ExportSettings | None = None
+    imports: ImportSettings | None = None
 
     @property
     def private_key(self) -> Path | None:
@@ -116,7 +118,11 @@ class Settings:
 
 SYSTEM_CONFIG = Path("/etc/pusher/synchronise.conf")
 
-KEYS_BY_SECTION = {**KEYS, "files": FILES_KEYS, "export": EXPORT_KEYS, "alerts": ALERTS_KEYS, "logging": LOGGING_KEYS}
+KEYS_BY_SECTION = {
+    **KEYS,
+    **{"files": FILES_KEYS, "export": EXPORT_KEYS, "import": IMPORT_KEYS},
+    **{"alerts": ALERTS_KEYS, "logging": LOGGING_KEYS},
+}
 _RESERVED = ("general", "locations", "alerts", "logging")
 _FLAGS = dict.fromkeys(("1", "yes", "on", "true"), True) | dict.fromkeys(("0", "no", "off", "false"), False)
 
@@ -147,7 +153,8 @@ class _Reader:
     def settings(self) -> Settings:
         general, alerts = self._general(), self._alerts()
         locations = self._locations()
-        logging = self._logging([each["export"].pool for each in locations if each.get("on") and each.get("export")])
+        self._refuse_shared_storage(locations)
+        logging = self._logging([pool for each in locations if each.get("on") for pool in _pools(each)])
         tables = [self._table(section) for name, section in self._sections.items() if _is_table(name)]
         self._refuse_unknown_sections()
         self._raise_faults()
@@ -249,15 +256,9 @@ class _Reader:
             self._fault(line.number, "locations", f"{name}: no section [{name}]; add it{guess(name, free)}")
             return {}
         kind = section.entries.get("kind")
-        if kind and kind.value in KINDS_LATER:  # nor are its other keys, and they may well be right
-            self._fault(
-                kind.number, name, f"kind = {kind.value} is not available in this version; use push, files or export"
-            )
-            return {}
-        if kind and kind.value == "files":
-            return {"name": name, "on": on, **self._files(section, complete=on is not False)}
-        if kind and kind.value == "export":
-            return {"name": name, "on": on, **self._export(section, complete=on is not False)}
+        of_kind = {"files": self._files, "export": self._export, "import": self._import}
+        if kind and kind.value in of_kind:
+            return {"name": name, "on": on, **of_kind[kind.value](section, complete=on is not False)}
         values = self._values("location", section, complete=on is not False)
         for key, text in way_faults(section.entries, values.get("dbstring")):
             self._fault(section.entries[key].number if key else section.number, name, text)
@@ -279,8 +280,26 @@ class _Reader:
             self._fault(section.entries[key].number, section.name, text)
         return export_of(values)
 
+    def _import(self, section: _Section, *, complete: bool) -> dict[str, Any]:
+        values = self._values("import", section, complete=complete)
+        for key, sample in (("storage", IMPORT_STORAGE), ("processor", IMPORT_PROCESSOR)):
+            if key not in section.entries:
+                self._fault(section.number, section.name, f"{key} is missing; add {key} = {sample}")
+        return import_of(values)
+
     def _table(self, section: _Section) -> dict[str, Any]:
         return {"name": section.name.removeprefix("table "), **self._values("table NAME", section)}
+
+    def _refuse_shared_storage(self, locations: Sequence[Mapping[str, Any]]) -> None:
+        """A file dropped there would be for either."""
+        seen: dict[Path, str] = {}
+        for each in locations:
+            if each.get("imports"):
+                path = Path(os.path.realpath(each["imports"].storage))
+                other = seen.setdefault(path, each["name"])
+                if other != each["name"]:
+                    line = self._sections[each["name"]].entries["storage"]
+                    self._fault(line.number, each["name"], f"storage is that of [{other}], too; give each its own")
 
     def _refuse_unknown_sections(self) -> None:
         listed = self._sections.get("locations", _Section(name="locations")).entries
@@ -289,6 +308,14 @@ class _Reader:
             if name not in (*_RESERVED, *listed) and not _is_table(name):
                 text = f'unknown section; add "{name} = 1" to [locations], or remove it{guess(name, known)}'
                 self._fault(section.number, name, text)
+
+
+def _pools(location: Mapping[str, Any]) -> Iterator[Path]:
+    """The folder of this machine in which a location keeps what it moves, if it has one."""
+    if location.get("export"):
+        yield location["export"].pool
+    if location.get("imports"):
+        yield location["imports"].storage
 
 
 def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:

@@ -240,7 +240,7 @@ _MINUTES = _form(r"(?=.*[1-9])[0-9]{1,6}(\.[0-9]{1,6})?", "a number of minutes a
 _HOST = _form(r"[^\s/@\[\]]+", "an SSH host; write its name alone, the rest as sshuser and sshport", shown=False)
 _USER = _form(r"[^\s@:]+", "the name of a user", shown=False)
 _FILE = _form(r".*[^/]", "the name of a file in sshfolder")
-_KIND = _form("push", "a kind of job; there are push, files and export")
+_KIND = _form("push", "a kind of job; there are push, files, export and import")
 _ROLE = _form("entity|stream|ignore", "entity, stream or ignore")
 _DIRECTION = _form("up|both", "up or both")
 _DELETES = _form("report|propagate", "report or propagate")
@@ -254,7 +254,6 @@ _MARIADB = "mysql+pymysql://pusher@127.0.0.1/ch"
 # The databases that can be reached through an SSH host, and where they listen if the URL does not say.
 SERVER_PORTS = {"mysql": 3306, "mariadb": 3306, "postgresql": 5432}
 
-KINDS_LATER = ("import",)
 REST_KEYS = ("resturl", "token", "cafile")
 SSH_KEYS = ("sshuser", "sshfolder", "sshkey", "sshport", "sshpassword")
 
