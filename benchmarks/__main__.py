@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.ends import LargeMariaDB
 from benchmarks.files import files
+from benchmarks.imports import imports
 from benchmarks.load import Loads, load, measure_loads, memory
 from benchmarks.loaded import delta, loaded, noop, verify
 from benchmarks.peers import PEERS, installed, ready
@@ -19,7 +20,7 @@ from benchmarks.start import start
 from benchmarks.wire import wire
 from tests.servers import DatabaseServer
 
-_KINDS = ("load", "delta", "noop", "wire", "memory", "verify", "sites", "start", "files")
+_KINDS = ("load", "delta", "noop", "wire", "memory", "verify", "sites", "start", "files", "import")
 _OF_LOADED = {"noop": noop, "verify": verify, "delta": delta}  # in this order: a delta adds rows
 _SINGLE_ROWS = 100_000
 _EPILOG = """\
@@ -57,6 +58,8 @@ def measurements(server: DatabaseServer, folder: Path, options: argparse.Namespa
                 yield memory(single)
         if "wire" in options.only:
             yield wire(server, folder, rows)
+        if "import" in options.only:
+            yield imports(server, folder, rows, options.rounds)
         if set(_OF_LOADED) & set(options.only):
             with loaded(server, folder, rows) as both:
                 for name, measure in _OF_LOADED.items():

@@ -48,6 +48,8 @@ def run_checks(path: Path, names: Sequence[str], *, accept_host_keys: bool = Fal
         yield from _check_files(settings, location, accept_host_keys)
     for location in [each for each in locations if each.export and not faults]:
         yield from _check_export(location)
+    for location in [each for each in locations if each.imports]:
+        yield from _check_import(settings, location)
     pushed = [location for location in locations if location.kind == "push"]
     if not pushed:
         return
@@ -148,6 +150,16 @@ def _check_export(location: Location) -> Iterator[Finding]:
 
     try:
         for text in probe(location):
+            yield Finding(what=location.name, detail=text)
+    except PusherError as error:
+        yield from _faults(location.name, error)
+
+
+def _check_import(settings: Settings, location: Location) -> Iterator[Finding]:
+    from pusher.datacenter.probing import probe  # and what a job of this kind needs
+
+    try:
+        for text in probe(settings, location):
             yield Finding(what=location.name, detail=text)
     except PusherError as error:
         yield from _faults(location.name, error)

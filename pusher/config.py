@@ -50,8 +50,8 @@ class General:
 @dataclass(frozen=True, kw_only=True)
 class Location:
     """Central is at `resturl` or at `dbstring`, as the SSH host `url` sees it if there is one. With kind = files,
-    `files` says where files go, and `resturl` or `url` how to get there; with kind = export or import, `export` or `imports`
-    says it all.
+    `files` says where files go, and `resturl` or `url` how to get there; with kind = export or import, `export` or
+    `imports` says it all.
 
     `lastupdate` is the text as it stands in the file, None if it is missing, empty or the word None.
     """

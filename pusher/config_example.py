@@ -16,6 +16,7 @@ _FILES_OFF = (
     *("rename", "watch", "reconcile"),
 )
 _EXPORT_OFF = ("cafile", "overlap", "timeout", "key", "sealed")
+_IMPORT_OFF = ("target", "map", "null", "settle", "watch")
 _ARCHIVE = ("kind", "from", "to", *GRAPH_KEYS)
 _SHAREPOINT = "sharepoint://example.sharepoint.com/sites/lab/Files/raw"
 _EXAMPLE = """\
@@ -34,6 +35,7 @@ lab = 0
 instrument = 0
 archive = 0
 mindtrails = 0
+registry = 0
 
 [central]
 {central}
@@ -53,6 +55,10 @@ mindtrails = 0
 ; Questionnaires off a public web server, archived here.
 [mindtrails]
 {export}
+
+; Clerks' CSV files, row by row into a database.
+[registry]
+{imports}
 
 ; Who is told what is wrong, and when.
 ;[alerts]
@@ -91,6 +97,7 @@ def example(site: str | None = None) -> str:
             "files", off=(), leave_out=[key.name for key in FILES_KEYS if key.name not in _ARCHIVE], to=_SHAREPOINT
         ),
         export=_sample("export", off=_EXPORT_OFF),
+        imports=_sample("import", off=_IMPORT_OFF),
         alerts=_sample("alerts", off=[key.name for key in ALERTS_KEYS]),
         logging=_sample("logging", off=[key.name for key in LOGGING_KEYS]),
         table=_sample("table NAME", off=[key.name for key in KEYS["table NAME"]]),

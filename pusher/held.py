@@ -35,8 +35,8 @@ and (?3 is null or table_name = ?3) and (?4 is null or kind = ?4) and (not ?5 or
 class Kind(StrEnum):
     """Why a row is held: central's database refuses it, another site owns its key, its parent is not at central, or
     central lacks it or has it otherwise, as `pusher verify` found, so that it is sent again. Or it is no row, but a
-    file that cannot go where it should, an answer that could not be decrypted, or a scale whose rows stay on their
-    server."""
+    file that cannot go where it should, an answer that could not be decrypted, a scale whose rows stay on their
+    server, or a CSV file that waits to be mended."""
 
     REFUSED = "refused"
     CONFLICT = "conflict"
@@ -45,6 +45,7 @@ class Kind(StrEnum):
     FILE = "file"
     SEALED = "sealed"
     DELETE = "delete"
+    IMPORT = "import"
 
 
 @dataclass(frozen=True, kw_only=True)

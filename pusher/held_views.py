@@ -41,11 +41,17 @@ _WHAT_TO_DO = {
     "into the location's section; pusher key test tries it, pusher decode decodes again",
     Kind.DELETE: "The web server keeps rows that are archived and should be gone: do what the reason says. Failed "
     "deletes are tried at every run; where the server forbids them, once somebody says pusher held retry",
+    Kind.IMPORT: "Clerks' rows wait in this file of the storage: mend in it what its last column tells, or what the "
+    "reason names, save it under the same name, and the next run takes it",
     Kind.PARENT: "What the row refers to is missing at the site, or held itself: add or mend it; every cycle tries the "
     "row again by itself",
 }
 
-_COLUMNS = {Kind.FILE: ("path",), Kind.SEALED: ("id", "field"), Kind.DELETE: ("rows",)}  # of what is no table's row
+# Of what is no table's row.
+_COLUMNS = {
+    **{Kind.FILE: ("path",), Kind.SEALED: ("id", "field")},
+    **{Kind.DELETE: ("rows",), Kind.IMPORT: ("file",)},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +231,8 @@ def _values(settings: Settings, ledger: Ledger, row: HeldRow) -> tuple[dict[str,
         return _file_facts(settings.location(row.location), str(row.key[0]))
     if row.kind in (Kind.SEALED, Kind.DELETE):
         return _pool_facts(settings.location(row.location))
+    if row.kind is Kind.IMPORT:
+        return _storage_facts(settings.location(row.location))
     with open_source(settings) as source:
         plan = _plan(settings, ledger, row.location, source)
         table: TablePlan | None = next((each for each in plan.tables if each.name == row.table), None)
@@ -256,3 +264,9 @@ def _pool_facts(location: Location) -> tuple[dict[str, Any] | None, str | None]:
     if location.export is None:
         return None, f"[{location.name}] is no longer of kind export"
     return {"web server": location.export.url, "data pool": str(location.export.pool / location.name)}, None
+
+
+def _storage_facts(location: Location) -> tuple[dict[str, Any] | None, str | None]:
+    if location.imports is None:
+        return None, f"[{location.name}] is no longer of kind import"
+    return {"storage": str(location.imports.storage)}, None

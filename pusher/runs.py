@@ -87,6 +87,8 @@ def _attempt(
             return _send_files(settings, location, ledger, progress)
         if location.export:
             return _export(settings, location, ledger, progress)
+        if location.imports:
+            return _import(settings, location, ledger, progress)
         return _push(settings, location, ledger, progress, reached, force)
     except PusherError as error:
         return Outcome(
@@ -147,3 +149,9 @@ def _export(settings: Settings, location: Location, ledger: Ledger, progress: Pr
 
     with closing(WebServer(location)) as server:
         return ExportJob(settings, location, server, ledger).run(progress)
+
+
+def _import(settings: Settings, location: Location, ledger: Ledger, progress: Progress) -> Outcome:
+    from pusher.datacenter.job import ImportJob
+
+    return ImportJob(settings, location, ledger).run(progress)

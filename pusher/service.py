@@ -90,16 +90,24 @@ def installed_command() -> Path:
 
 def writable_folders(settings: Settings) -> list[Path]:
     """Where the daemon writes: the state, the configuration, which is replaced in its folder, a database of SQLite,
-    folders of this machine that files go to, data pools and the log files."""
+    folders of this machine that files go to, data pools, storages with what they are imported into, and the log
+    files."""
     folders = [settings.general.state, Path(os.path.realpath(settings.path)).parent]
-    url = make_url(settings.general.localurl.reveal())
-    if url.get_backend_name() == "sqlite" and url.database and url.database.startswith("/"):
-        folders.append(Path(os.path.realpath(url.database)).parent)
+    folders += _folder_of(settings.general.localurl.reveal())
     sent = [location.files.to for location in settings.locations if location.files]
     folders += [Path(os.path.realpath(to.path)) for to in sent if to.kind == "folder"]
     folders += [location.export.pool for location in settings.locations if location.export]
+    for each in (location.imports for location in settings.locations if location.imports):
+        folders += [each.storage, *(_folder_of(each.target.reveal()) if each.target else [])]
     folders += [settings.logging.folder] if settings.logging else []
     return list(dict.fromkeys(Path(os.path.normpath(folder)) for folder in folders))
+
+
+def _folder_of(text: str) -> list[Path]:
+    """That of a database which is a file."""
+    url = make_url(text)
+    is_file = url.get_backend_name() == "sqlite" and url.database and url.database.startswith("/")
+    return [Path(os.path.realpath(url.database or "")).parent] if is_file else []
 
 
 def unit(settings: Settings, command: Path, user: str) -> str:

@@ -135,6 +135,8 @@ def _location_view(settings: Settings, location: Location, ledger: Ledger) -> Lo
         tables = [_files_status(location.name, ledger)]
     elif location.export:
         tables = _scale_statuses(location.name, ledger)
+    elif location.imports:
+        tables = [_import_status(settings, location, ledger)]
     elif location.on and schema:
         try:
             with open_source(settings) as source:
@@ -182,6 +184,24 @@ def _scale_statuses(location: str, ledger: Ledger) -> list[TableStatus]:
         )
         for scale in register.scales()
     ]
+
+
+def _import_status(settings: Settings, location: Location, ledger: Ledger) -> TableStatus:
+    """`checkpoint`: when the last run of a file ended. `pending`: files in the storage's root."""
+    from pusher.datacenter.desk import Desk
+
+    desk = Desk(settings, location)
+    try:
+        ended = next((run.ended for run in desk.runs() if run.ended), None)
+    except Unreachable:
+        ended = None
+    return TableStatus(
+        table=desk.settings.processor,
+        role="import",
+        checkpoint=ended.isoformat(sep=" ", timespec="seconds") if ended else None,
+        pending=len(desk.center.pending_files()),
+        held=sum(Quarantine(ledger, location.name).counts().values()),
+    )
 
 
 def _table_statuses(

@@ -50,15 +50,14 @@ class Watches:
 
     def keep(self, locations: Collection[Location]) -> None:
         """From now on the folders of these locations are watched, as far as they want it, and no others."""
-        wanted = {each.name: each.files for each in locations if each.files and each.files.watch}
+        wanted = {each.name: found for each in locations if (found := _watched(each))}
         for name, watch in list(self._watches.items()):
-            files = wanted.get(name)
-            if files is None or (files.source, files.settle_seconds) != (watch.source, watch.settle_seconds):
+            if wanted.get(name) != (watch.source, watch.settle_seconds, watch.subdirs):
                 watch.stop.set()
                 del self._watches[name]
-        for name, files in wanted.items():
+        for name, folder in wanted.items():
             if name not in self._watches:
-                self._watches[name] = _Watch(files.source, files.settle_seconds, files.choice.subdirs)
+                self._watches[name] = _Watch(*folder)
                 self._watches[name].begin(name)
 
     def woken(self) -> list[tuple[str, float]]:
@@ -70,3 +69,13 @@ class Watches:
                 watch.seen.clear()
                 found.append((name, watch.settle_seconds))
         return found
+
+
+def _watched(location: Location) -> tuple[Path, float, bool] | None:
+    """The folder, how long a file in it is to be left alone, and whether folders in it count."""
+    files, imports = location.files, location.imports
+    if files and files.watch:
+        return files.source, files.settle_seconds, files.choice.subdirs
+    if imports and imports.watch:
+        return imports.storage, imports.settle_seconds, False
+    return None

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from pusher.central.migrate import upgrade
 from pusher.rest.app import make_app
+from pusher.rest.imports_runs import Imports
 from pusher.rest.limits import Limits
 from pusher.rest.server import PatientProtocol, listen
 from pusher.schema.engine import opened
@@ -20,12 +21,13 @@ from tests.http_central import Central
 
 
 @contextmanager
-def limited(folder: Path, limits: Limits, *routes: Route) -> Iterator[Central]:
-    """A service with `limits`, over a database of its own. `routes`: of the test, before those of the service."""
+def limited(folder: Path, limits: Limits, *routes: Route, locations: Imports | None = None) -> Iterator[Central]:
+    """A service with `limits`, over a database of its own. `routes`: of the test, before those of the service.
+    `locations`: to import from."""
     url = f"sqlite:///{folder / 'central.db'}"
     with opened(url, create=True) as engine, closing(listen("127.0.0.1", 0)) as listening:
         upgrade(engine)
-        app = make_app(engine, limits=limits)
+        app = make_app(engine, limits=limits, locations=locations)
         app.router.routes[:0] = routes
         service = uvicorn.Server(uvicorn.Config(app, log_level="critical", http=PatientProtocol, ws="none"))
         thread = threading.Thread(target=service.run, args=([listening],))

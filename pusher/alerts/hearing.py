@@ -15,6 +15,7 @@ from pusher.alerts.decide import due, failing, heard, keep, observe
 from pusher.alerts.delivery import deliver
 from pusher.alerts.memory import advance
 from pusher.alerts.state import Message, State
+from pusher.alerts.words import UNCOMPARED
 from pusher.config import AlertsSettings, Location, Settings
 from pusher.errors import PusherError
 from pusher.job import Outcome
@@ -29,7 +30,6 @@ _TICK_SECONDS = 15.0
 _GROUP_SECONDS = 2.0  # what ends within it is told in one message
 _STOP_SECONDS = 2.0
 _GRACE_SECONDS = 900  # after the start of a daemon silence is none yet: its runs have only begun
-_UNCOMPARED = ("export",)  # kinds whose runs are proof enough
 
 Clock = Callable[[], dt.datetime]
 
@@ -102,7 +102,7 @@ def _look(
     if awake or limit is None:
         found = silence(name, tally.last_good, tally.first, limit, now) if limit else []
         state = observe(state, now, rules, name, found, lambda cause: cause.what == "silent")
-    limit = None if location.kind in _UNCOMPARED else rules.unverified_after_seconds
+    limit = None if location.kind in UNCOMPARED else rules.unverified_after_seconds
     last = dt.datetime.fromisoformat(verified) if verified else None
     late = unverified(name, location.kind, last, tally.first, limit, now) if limit else []
     return observe(state, now, rules, name, late, lambda cause: cause.what == "unverified")

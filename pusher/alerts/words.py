@@ -11,7 +11,8 @@ _LONGEST_TEXT = 500
 _LONGEST_SUBJECT = 120
 _LISTED = 20
 _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
-_SENT = {"push": "rows sent", "files": "files copied", "export": "rows archived"}
+UNCOMPARED = ("export", "import")  # kinds whose runs are proof enough
+_SENT = {"push": "rows sent", "files": "files copied", "export": "rows archived", "import": "rows imported"}
 
 
 def one_line(text: str, longest: int = _LONGEST_TEXT) -> str:
@@ -105,5 +106,5 @@ def _totals(totals: Sequence[Total], now: dt.datetime) -> Iterator[str]:
         yield (
             f"{total.scope}: {tally.sent:,} {_SENT.get(tally.kind, 'sent')}, {tally.held:,} held, "
             f"{tally.runs:,} run{'s' * (tally.runs != 1)}{failed}"
-            + ("" if tally.kind == "export" else f", last verified {verified}")
+            + ("" if tally.kind in UNCOMPARED else f", last verified {verified}")
         )

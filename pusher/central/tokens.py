@@ -15,7 +15,7 @@ from pusher.central.sites import utc_now
 from pusher.errors import UsageError
 from pusher.schema.engine import reaching, writing
 
-SCOPES = ("push", "read")
+SCOPES = ("push", "read", "import")
 _PREFIX = "pusher_"
 _USE_NOTED_EVERY = timedelta(minutes=1)
 

@@ -42,6 +42,9 @@ _only_option = click.option(
     help="Of one token, or of one address without a token; each worker counts.",
 )
 @click.option("--files", metavar="FOLDER", help="Take files too: each site's into a folder of its name in there.")
+@click.option(
+    "--imports", metavar="FILE", help="Pages to import CSV files by, for the locations of kind import in this file."
+)
 @click.option("--tls-cert", metavar="FILE", help="Certificate chain, to speak TLS.")
 @click.option("--tls-key", metavar="FILE", help="Its key, without a password.")
 @click.option(
@@ -62,6 +65,7 @@ def serve(
     read: str,
     requests_per_minute: int,
     files: str | None,
+    imports: str | None,
     tls_cert: str | None,
     tls_key: str | None,
     trusted_proxy: tuple[str, ...],
@@ -83,6 +87,7 @@ def serve(
         read_public=read == "public",
         requests_per_minute=requests_per_minute,
         files=files,
+        imports=imports,
     )
     log.configure(verbose=context.verbose)
     make = db == _DEFAULT_DB
@@ -107,7 +112,7 @@ def token() -> None:
 @token.command("new")
 @click.argument("site")
 @_central_db
-@click.option("--scope", default="push", help="push or read.")
+@click.option("--scope", default="push", help="push, read or import.")
 @as_json
 def token_new(site: str, db: str, scope: str, json: bool) -> None:
     """Make a key for a site and print it. It is shown only now: central keeps no more than its hash."""

@@ -13,7 +13,22 @@ import click
 
 import pusher
 from pusher import log
-from pusher.cli import alerts, capture, central, demo, export, files, held, key, report, service, site, verify
+from pusher.cli import (
+    alerts,
+    capture,
+    central,
+    demo,
+    export,
+    files,
+    held,
+    importing,
+    key,
+    logs,
+    report,
+    service,
+    site,
+    verify,
+)
 from pusher.cli.context import Context, Group
 from pusher.errors import PusherError
 
@@ -55,6 +70,7 @@ for _command in (
     *(site.init, site.check, site.plan, site.run, site.status),
     *(verify.verify, held.held, capture.capture, alerts.alerts, service.service),
     *(files.files, export.export, export.decode, export.recover, report.report, report.combine, key.key),
+    *(importing.import_, logs.logs),
     *(central.serve, central.token, central.db, demo.demo),
 ):
     app.add_command(_command)

@@ -171,6 +171,7 @@ def _untold(_: object) -> None:
 def _show_pending(path: Path, names: Sequence[str], json: bool) -> None:
     from pusher.config import load
     from pusher.daemon import chosen
+    from pusher.datacenter.desk import Desk
     from pusher.export.probing import waiting
     from pusher.files.planning import planned
     from pusher.views import table_views
@@ -180,9 +181,16 @@ def _show_pending(path: Path, names: Sequence[str], json: bool) -> None:
     views = {location.name: table_views(path, location.name) for location in locations if location.kind == "push"}
     files = {location.name: planned(settings, location) for location in locations if location.files}
     scales = {location.name: waiting(location) for location in locations if location.export}
+    waiting_files = {
+        location.name: Desk(settings, location).center.pending_files() for location in locations if location.imports
+    }
     if json:
-        print_json(views | files | scales)
+        files_there = {name: [each.name for each in found] for name, found in waiting_files.items()}
+        print_json(views | files | scales | files_there)
         return
+    for name, found in waiting_files.items():
+        shown = [(each.name, each.size, each.date) for each in found]
+        print_table(f"{name}: nothing was imported; waiting are", ("file", "size", "changed"), shown)
     for name, there in scales.items():
         sizes = [(scale.name, scale.size, "yes" if scale.deleteable else "no") for scale in there]
         print_table(f"{name}: nothing was archived; on the server are", ("scale", "rows", "deleteable"), sizes)
@@ -200,6 +208,9 @@ def show_outcome(outcome: Outcome) -> None:
         return
     if outcome.kind == "export":
         _show_export(outcome)
+        return
+    if outcome.kind == "import":
+        _show_import(outcome)
         return
     rows = [
         (entry.table, entry.role, entry.sent, entry.stored, entry.held, entry.upto or "", entry.stopped or "")
@@ -237,6 +248,19 @@ def _show_export(outcome: Outcome) -> None:
     say(
         f"{outcome.location}: {outcome.sent:,} rows archived, {deleted:,} deleted there, {outcome.held:,} held, "
         f"{outcome.seconds:.1f} s"
+    )
+
+
+def _show_import(outcome: Outcome) -> None:
+    for note in outcome.notes + [note for entry in outcome.tables for note in entry.notes]:
+        say(f"{outcome.location}: {note}")
+    if outcome.error:
+        click.echo(f"{outcome.location}: {outcome.error}", err=True)
+    held = f"{outcome.held:,} files held; pusher held list tells why" if outcome.held else "no file held"
+    seconds = max(outcome.seconds, 1e-9)
+    say(
+        f"{outcome.location}: {outcome.sent:,} rows imported, {held}, {outcome.seconds:.1f} s "
+        f"({outcome.sent / seconds:,.0f} rows/s)"
     )
 
 

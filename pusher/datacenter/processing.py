@@ -28,12 +28,16 @@ class Action(StrEnum):
 @dataclass(frozen=True, kw_only=True)
 class Field:
     """What a CSV file can give of a row. `about`: in words, such as "text, at most 30 characters". `locates`: it is
-    part of what finds the row. `required`: without it no row can be processed."""
+    part of what finds the row. `required`: without it no row can be processed, unless a field is given that `gives` it
+    as well. `others`: what else it may be called. `spare`: understood, but not in a template."""
 
     name: str
     about: str = ""
     required: bool = False
     locates: bool = False
+    others: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
+    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True)

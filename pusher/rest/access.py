@@ -37,10 +37,34 @@ async def reader(request: Request) -> Token | None:
     return await token_of(request)
 
 
+async def importer(request: Request) -> Token:
+    """Who wants to import, by a header or by the session of a browser. Raises 401 if nobody is known, and AccessRefused
+    if the token is of another scope."""
+    token = None if "Authorization" in request.headers else await session_token(request)
+    token = token or await token_of(request)
+    request.state.reader = token  # whom it refuses may still log out
+    may_import(token)
+    return token
+
+
+def is_script(request: Request) -> bool:
+    """Whether the token came in a way that no browser goes by itself, whatever page it shows."""
+    return request.headers.get("Authorization", "").lower().startswith("bearer ")
+
+
+def may_import(token: Token) -> None:
+    """Raises AccessRefused unless the token lets files be imported."""
+    if token.scope != "import":
+        raise AccessRefused(
+            f"this token is of scope {token.scope} and may not import; make one with: "
+            f"pusher token new {token.site} --scope import"
+        )
+
+
 def may_push(token: Token, site: str) -> None:
     """Raises AccessRefused unless the token lets `site` be written."""
     if token.scope != "push":
-        raise AccessRefused(f"this token can only read; {_REMEDY}")
+        raise AccessRefused(f"this token can only {token.scope}; {_REMEDY}")
     if token.site != site:
         raise AccessRefused(f"this token belongs to site {token.site}, not to {site}; correct site, or the token")
 

@@ -13,8 +13,9 @@ from starlette.middleware import Middleware
 from pusher.central.filestore import FileStore
 from pusher.central.store import AT_ONCE, RETENTION_DAYS, Store
 from pusher.errors import PusherError
-from pusher.rest import field, files, health, openapi, pages, sync, tables, writing
+from pusher.rest import field, files, health, imports, openapi, pages, sync, tables, writing
 from pusher.rest.compression import Compression
+from pusher.rest.imports_runs import Imports
 from pusher.rest.limits import LimitMiddleware, Limits
 from pusher.rest.metrics import CountMiddleware, Metrics
 from pusher.rest.problems import http_error, problem, pusher_error, unexpected_error
@@ -32,11 +33,13 @@ def make_app(
     read_public: bool = False,
     limits: Limits = _ANY_NUMBER,
     files_folder: Path | None = None,
+    locations: Imports | None = None,
 ) -> Starlette:
     """The service over the database of `engine`, whose tables must be migrated.
 
     `retention_days`: how long it remembers each batch. `read_public`: anybody may read, without a token.
-    `files_folder`: where the files of the sites are kept; None: it takes none.
+    `files_folder`: where the files of the sites are kept; None: it takes none. `locations`: that clerks import files
+    of; None: there is no such page.
     """
     metrics = Metrics(engine)
     app = Starlette(
@@ -48,6 +51,7 @@ def make_app(
             *field.routes,
             *writing.routes,
             *tables.routes,
+            *imports.routes,
             *pages.routes,
         ],
         middleware=[Middleware(CountMiddleware, metrics), Middleware(LimitMiddleware, limits), Middleware(Compression)],
@@ -63,5 +67,6 @@ def make_app(
     app.state.turns = Turns(AT_ONCE)
     app.state.store = Store(engine, retention_days)
     app.state.files = FileStore(files_folder) if files_folder else None
+    app.state.imports = locations
     app.state.files_at_once = asyncio.Semaphore(files.AT_ONCE)
     return app

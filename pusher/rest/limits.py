@@ -19,6 +19,8 @@ from pusher.rest.problems import problem
 from pusher.wire.batch import MAX_COMPRESSED_BYTES
 
 _LARGE = ("/sync/", "/rest/bulk")  # addresses that take many rows at once
+_IMPORT, _UPLOAD = "/import/", "/upload"  # an address that begins and ends so takes a file, and keeps it on the disk
+_UPLOAD_HELD = 1 << 20  # of that in memory
 _PATIENCE_SECONDS = 2.0  # a client a little too fast is made to wait: an old one takes any answer but a 500 for success
 _KNOWN = 10_000  # tokens and addresses that are remembered
 _DRAIN_SECONDS = 10.0
@@ -29,7 +31,7 @@ _BUSY_RETRY_SECONDS = "2"
 class Limits:
     """What one process allows. `requests_per_minute`: of one token, or of an address without one; None: any number.
     `failures_per_minute`: requests with a token that is not valid, of one address. `bodies_bytes`: of all requests that
-    are being answered. `idle_seconds`: without a byte."""
+    are being answered, as far as they are held in memory. `idle_seconds`: without a byte."""
 
     requests_per_minute: int | None = None
     failures_per_minute: int = 60
@@ -37,13 +39,20 @@ class Limits:
     bodies_bytes: int = 256 << 20
     body_bytes: int = 8 << 20
     large_body_bytes: int = MAX_COMPRESSED_BYTES
+    upload_bytes: int = 100 << 20
     url_bytes: int = 8 << 10
     header_bytes: int = 16 << 10
     idle_seconds: float = 60
     body_seconds: float = 900
 
     def body(self, path: str) -> int:
+        if _is_upload(path):
+            return self.upload_bytes
         return self.large_body_bytes if path.lower().startswith(_LARGE) else self.body_bytes
+
+
+def _is_upload(path: str) -> bool:
+    return path.startswith(_IMPORT) and path.endswith(_UPLOAD)
 
 
 class Rate:
@@ -174,9 +183,8 @@ class _Exchange:
         self._whole = headers.get("Content-Length", "0") == "0" and "Transfer-Encoding" not in headers
         self._asks_first = "Expect" in headers
         length = headers.get("Content-Length", "")
-        self.announced = (
-            min(int(length[:20]), self._allowed) if length.isdecimal() else 0 if self._whole else self._allowed
-        )
+        most = _UPLOAD_HELD if _is_upload(scope["path"]) else self._allowed
+        self.announced = min(int(length[:20]), most) if length.isdecimal() else 0 if self._whole else most
         self.status = 0
 
     async def receive(self) -> Message:
@@ -230,7 +238,7 @@ class _Exchange:
 
 def _needs_valid(path: str) -> bool:
     """Whether an answer of this address shows that the token with it was valid."""
-    return path.startswith(("/sync/", "/files/")) or (
+    return path.startswith(("/sync/", "/files/", "/import")) or (
         path.startswith("/rest/") and not path.lower().startswith("/rest/version")
     )
 

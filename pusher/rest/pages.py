@@ -21,7 +21,7 @@ from pusher.central.store import Store
 from pusher.rest import browse, plots
 from pusher.rest.labels import Labels
 from pusher.rest.naming import table_called
-from pusher.rest.rendering import FOLDER, HEADERS, Page, failed, html, page, sparkline
+from pusher.rest.rendering import FOLDER, HEADERS, Page, failed, html, page, sparkline, twins
 from pusher.rest.session import form_of, local_path, log_in, set_session
 from pusher.schema.engine import reaching
 from pusher.wire.tables import Schema, Table
@@ -224,22 +224,16 @@ async def _log_out(request: Request) -> Response:
     return response
 
 
-def _twins(path: str, work: Any) -> list[BaseRoute]:
-    """A page, and its JSON under the same address with `.json` behind."""
-    endpoint = page(work)
-    return [Route(path + ".json" if path != "/" else "/index.json", endpoint), Route(path, endpoint)]
-
-
 routes: list[BaseRoute] = [
     Route("/login", _login_form, methods=["GET"]),
     Route("/login", _log_in, methods=["POST"]),
     Route("/logout", _log_out, methods=["POST"]),
-    *_twins("/", _status),
-    *_twins("/plot", plots.plot),
+    *twins("/", _status),
+    *twins("/plot", plots.plot),
     Route("/plot.csv", page(plots.plot_csv)),
-    *_twins("/tables", browse.tables),
-    *_twins("/tables/{table}", browse.table),
-    *_twins("/sites/{name:path}/coverage", _coverage_page),
-    *_twins("/sites/{name:path}", _site_page),
+    *twins("/tables", browse.tables),
+    *twins("/tables/{table}", browse.table),
+    *twins("/sites/{name:path}/coverage", _coverage_page),
+    *twins("/sites/{name:path}", _site_page),
     Mount("/static", StaticFiles(directory=FOLDER / "static")),
 ]

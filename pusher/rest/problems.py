@@ -13,12 +13,15 @@ from starlette.routing import Match
 
 from pusher.errors import (
     AccessRefused,
+    AlreadyRunning,
     CentralUnreachable,
+    FileRefused,
     ProtocolError,
     PusherError,
     SchemaMismatch,
     SequenceConflict,
     Unreachable,
+    UsageError,
 )
 from pusher.log import event
 from pusher.wire.messages import Problem
@@ -30,6 +33,9 @@ _STATUS: tuple[tuple[type[PusherError], int, str], ...] = (
     (AccessRefused, 403, "Forbidden"),
     (SequenceConflict, 409, "Out of sequence"),
     (SchemaMismatch, 422, "Does not suit the tables"),
+    (FileRefused, 422, "File refused"),
+    (UsageError, 422, "Cannot be done"),
+    (AlreadyRunning, 409, "Not just now"),
     (CentralUnreachable, 503, "Not just now"),
     (Unreachable, 503, "Not just now"),
 )
@@ -44,10 +50,15 @@ def problem(
     return Response(body, status, headers, media_type="application/problem+json")
 
 
-async def pusher_error(_request: Request, error: Exception) -> Response:
-    status, title = next(
+def status_of(error: Exception) -> tuple[int, str]:
+    """The HTTP status, and its title."""
+    return next(
         ((status, title) for kind, status, title in _STATUS if isinstance(error, kind)), (500, "Internal error")
     )
+
+
+async def pusher_error(_request: Request, error: Exception) -> Response:
+    status, title = status_of(error)
     if status == 503:
         return problem(status, title, str(error), headers={"Retry-After": _RETRY_SECONDS})
     return problem(status, title, str(error), expected=getattr(error, "expected", None))

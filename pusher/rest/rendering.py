@@ -16,12 +16,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
 
 import pusher
 from pusher.central.sites import utc_now
 from pusher.central.status import WORDS
+from pusher.central.tokens import Token
 from pusher.errors import PusherError
 from pusher.rest.access import reader
+from pusher.rest.problems import status_of
 from pusher.rest.session import form_secret, login_path
 
 if TYPE_CHECKING:
@@ -41,26 +44,39 @@ _STEPS = ((86400 * 2, 86400, "days"), (7200, 3600, "h"), (120, 60, "min"), (0, 1
 
 @dataclass(kw_only=True)
 class Page:
-    """`facts`: what the JSON twin says. `context`: what the template needs beside. `to`: go there instead."""
+    """`facts`: what the JSON twin says. `context`: what the template needs beside. `to`: go there instead.
+    `again_seconds`: when a browser is to load it anew, None if it is not."""
 
     template: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
     context: dict[str, Any] = field(default_factory=dict)
     to: str | None = None
+    again_seconds: int | None = None
 
 
 Work = Callable[[Request], Page | Response]
+AsyncWork = Callable[[Request], Awaitable[Page | Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
+Admit = Callable[[Request], Awaitable[Token | None]]
 
 
-def page(work: Work) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint of a page for whoever may read; others are led to the login."""
+def page(work: Work, admit: Admit = reader) -> Endpoint:
+    """The endpoint of a page for whom `admit` lets in; others are led to the login."""
+
+    async def in_a_thread(request: Request) -> Response:
+        return await run_in_threadpool(lambda: rendered(request, work(request)))
+
+    return action(in_a_thread, admit)
+
+
+def action(work: AsyncWork, admit: Admit) -> Endpoint:
+    """The same for what takes the body of the request."""
 
     async def endpoint(request: Request) -> Response:
         begun = time.perf_counter()
         try:
-            token = await reader(request)
-            request.state.reader = token
-            made = await run_in_threadpool(_made, work, request)
+            request.state.reader = await admit(request)
+            made = rendered(request, await work(request))
         except HTTPException as error:
             if wants_json(request):
                 raise
@@ -70,15 +86,21 @@ def page(work: Work) -> Callable[[Request], Awaitable[Response]]:
         except PusherError as error:
             if wants_json(request):
                 raise
-            made = failed(request, 503, str(error))
+            status, _ = status_of(error)
+            made = failed(request, 503 if status == 500 else status, str(error))
         made.headers["Server-Timing"] = f"total;dur={(time.perf_counter() - begun) * 1000:.1f}"
         return made
 
     return endpoint
 
 
-def _made(work: Work, request: Request) -> Response:
-    made = work(request)
+def twins(path: str, work: Work, admit: Admit = reader) -> list[BaseRoute]:
+    """A page, and its JSON under the same address with `.json` behind."""
+    endpoint = page(work, admit)
+    return [Route(path + ".json" if path != "/" else "/index.json", endpoint), Route(path, endpoint)]
+
+
+def rendered(request: Request, made: Page | Response, status: int = 200) -> Response:
     if isinstance(made, Response):
         made.headers.update(HEADERS)
         return made
@@ -86,8 +108,11 @@ def _made(work: Work, request: Request) -> Response:
         return RedirectResponse(made.to, 303, HEADERS)
     if wants_json(request):
         content = msgspec.json.encode(made.facts)
-        return Response(content, headers=HEADERS | {"Vary": "Accept"}, media_type="application/json")
-    return html(request, made.template, made.facts | made.context)
+        return Response(content, status, headers=HEADERS | {"Vary": "Accept"}, media_type="application/json")
+    response = html(request, made.template, made.facts | made.context, status)
+    if made.again_seconds is not None:
+        response.headers["Refresh"] = str(made.again_seconds)
+    return response
 
 
 def html(request: Request, template: str, context: Mapping[str, Any], status: int = 200) -> Response:
@@ -97,6 +122,7 @@ def html(request: Request, template: str, context: Mapping[str, Any], status: in
     session = "pusher_session" in request.cookies and reading is not None
     secret = form_secret(request, response if template == "login.html" else None)
     basis = {"now": utc_now(), "path": request.url.path, "reading": reading, "session": session, "secret": secret}
+    basis["imports"] = request.app.state.imports is not None
     text = _environment().get_template(template).render(basis | dict(context))
     response.body = text.encode("utf-8", "replace")
     response.headers["Content-Length"] = str(len(response.body))
@@ -157,6 +183,11 @@ def site_path(name: str) -> str:
     return f"/sites/{quote(name, safe='')}"
 
 
+def import_path(*parts: str) -> str:
+    """Of the pages of a location to import from: its name, then what is meant of it."""
+    return "/".join(["/import", *(quote(part, safe="") for part in parts)])
+
+
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # which a central that nobody looks at needs not
@@ -171,6 +202,7 @@ def _environment() -> Environment:
     environment.filters |= {"ago": ago, "number": number, "span": span, "site_path": site_path}
     environment.globals |= {
         "version": pusher.__version__,
+        "import_path": import_path,
         "words": {str(state): words for state, words in WORDS.items()},
     }
     return environment

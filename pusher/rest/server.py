@@ -21,8 +21,11 @@ from uvicorn.supervisors import Multiprocess
 from pusher.central.filestore import FileStore
 from pusher.central.prepared import is_prepared, refuse_unprepared
 from pusher.central.store import RETENTION_DAYS
+from pusher.config import load
 from pusher.errors import UsageError
+from pusher.log import to_files
 from pusher.rest.app import make_app
+from pusher.rest.imports_runs import Imports
 from pusher.rest.limits import Limits
 from pusher.schema.engine import open_engine
 
@@ -38,12 +41,14 @@ _HEAD_SECONDS = 30
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How the service behaves, as each worker process learns it. `retention_days`: see `Store`. `files`: the folder of
-    the sites' files, None to take none."""
+    the sites' files, None to take none. `imports`: the configuration with the locations to import from, None if nobody
+    may; each worker reads it, so that no secret of it travels."""
 
     retention_days: int = RETENTION_DAYS
     read_public: bool = False
     requests_per_minute: int = 600
     files: str | None = None
+    imports: str | None = None
 
 
 def serve(
@@ -61,12 +66,14 @@ def serve(
     `trusted_proxies`: addresses of proxies whose word on whom they speak for is taken.
 
     Raises SchemaMismatch if the tables are not as expected, UsageError if the address, the certificate or the folder of
-    files cannot be had.
+    files cannot be had, ConfigError, WriteFailed or FileRefused if that is so of `settings.imports` or its folders.
     """
     if tls:
         _check_certificate(*tls)
     if settings.files:
         FileStore(Path(settings.files)).check()
+    if settings.imports:
+        Imports(load(Path(settings.imports)))
     open_central(url, make=make).dispose()
     listening = listen(host, port)
     os.environ[_URL_VARIABLE] = url
@@ -147,12 +154,16 @@ def app_from_environment() -> Starlette:
     """What each worker process serves."""
     sys.setswitchinterval(_SWITCH_SECONDS)
     settings = msgspec.json.decode(os.environ[_SETTINGS_VARIABLE], type=Settings)
+    config = load(Path(settings.imports)) if settings.imports else None
+    if config:
+        to_files(config.logging)
     return make_app(
         open_engine(os.environ[_URL_VARIABLE], connections=_CONNECTIONS),
         settings.retention_days,
         read_public=settings.read_public,
         limits=Limits(requests_per_minute=settings.requests_per_minute),
         files_folder=Path(settings.files) if settings.files else None,
+        locations=Imports(config) if config else None,
     )
 
 

@@ -69,18 +69,27 @@ def form_secret(request: Request, response: Response | None = None) -> str:
 
 async def form_of(request: Request) -> dict[str, str]:
     """The fields of a form that this browser was given here. Raises 403 if it was not."""
-    body = b""
+    fields = await fields_of(request, _MOST_BYTES)
+    check_form(request, fields.pop("form", ""))
+    return fields
+
+
+async def fields_of(request: Request, most_bytes: int) -> dict[str, str]:
+    """The fields of a form that are not empty, whoever made it. Raises 413 if it is larger than `most_bytes`."""
+    body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > _MOST_BYTES:
+        if len(body) > most_bytes:
             raise HTTPException(413, "the form is too large")
-    fields = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
-    given = fields.pop("form", "").encode()
+    return {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+
+
+def check_form(request: Request, given: str) -> None:
+    """Raises 403 unless `given` is the secret of a form that this browser was given here."""
     cookie, known = request.cookies.get(_COOKIE), request.cookies.get(_FORM_COOKIE)
     expected = [_of_session(cookie)] if cookie else [known] if known else []
-    if not any(hmac.compare_digest(given, each.encode()) for each in expected):
+    if not any(hmac.compare_digest(given.encode(), each.encode()) for each in expected):
         raise HTTPException(403, "this form has expired; load the page again")
-    return fields
 
 
 def local_path(text: str | None) -> str:
@@ -94,7 +103,9 @@ def local_path(text: str | None) -> str:
 
 
 def login_path(request: Request) -> str:
-    """The login page, which leads back to what was asked for."""
+    """The login page, which leads back to what was asked for, if that was a page."""
+    if request.method not in ("GET", "HEAD"):
+        return "/login"
     wanted = quote(request.url.path, safe="/") + (f"?{request.url.query}" if request.url.query else "")
     return "/login" if wanted == "/" else f"/login?next={quote(wanted, safe='')}"
 

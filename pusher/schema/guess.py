@@ -31,7 +31,7 @@ class Role(StrEnum):
 
 def role(table: Table, referred: bool) -> tuple[Role, str]:
     """`referred`: whether a foreign key of another table points here."""
-    if _IGNORED.match(table.name):
+    if is_ignored(table.name):
         return Role.IGNORE, "bookkeeping"
     candidate = cursor(table)
     if candidate and candidate in table.primary_key:
@@ -41,6 +41,11 @@ def role(table: Table, referred: bool) -> tuple[Role, str]:
     if referred:
         return Role.ENTITY, "other tables refer to it"
     return Role.ENTITY, "no column that is never null tells when"
+
+
+def is_ignored(name: str) -> bool:
+    """Whether a table of this name is bookkeeping, of pusher or of another program."""
+    return bool(_IGNORED.match(name))
 
 
 def cursor(table: Table) -> str | None:

@@ -8,36 +8,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, Response, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
 from pusher.central.sites import utc_now
 from pusher.schema.engine import opened
+from tests.browsing import SCREENS, Visit, chromium, screen_name, visiting
 from tests.fourteen_sites import SITES, make_fourteen_sites
 from tests.stage import CentralService
 
 _READINGS = int(os.environ.get("PAGE_READINGS", "50000"))
-_SCREENSHOTS = Path(__file__).parents[2] / "docs/screenshots"
-_CHROMIUM = "/usr/bin/chromium"
-_ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-_AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
-_WIDE = """[...document.querySelectorAll("body *")].filter(each =>
-    each.getBoundingClientRect().right > innerWidth && !each.closest(".scroll"))
-    .map(each => each.outerHTML.slice(0, 90))"""
 # That the server may take for a page: with a million readings it has the machine for itself, else it shares it.
 _SECONDS = 1.0 if _READINGS >= 1_000_000 else 5.0
-_WAIT_MILLISECONDS = 10_000
-_UPDATE = os.environ.get("UPDATE_SCREENSHOTS") == "1"
-# Colours do not depend on the width, nor what fits on the colours.
-_SCREENS = [(390, 844, "light"), (1440, 900, "dark")] + _UPDATE * [(390, 844, "dark"), (1440, 900, "light")]
 
 
 @dataclass(frozen=True)
@@ -57,93 +41,14 @@ def central(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Central]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=_CHROMIUM, args=_ARGUMENTS)
+    with chromium() as started:
         yield started
-        started.close()
 
 
-@dataclass
-class Visit:
-    """A person with a browser, who notices all that goes wrong."""
-
-    page: Page
-    central: Central
-    name: str
-    phone: bool
-    faults: list[str] = field(default_factory=list)
-    seen: int = 0
-
-    def __post_init__(self) -> None:
-        self.page.set_default_timeout(_WAIT_MILLISECONDS)
-        self.page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.page.on("requestfailed", self._failed)
-        self.page.on("response", self._answered)
-
-    def _failed(self, asked: Request) -> None:
-        """What the browser itself breaks off, since it goes to another page, is no fault."""
-        if asked.failure != "net::ERR_ABORTED":
-            self.faults.append(f"{asked.url}: {asked.failure}")
-
-    def _answered(self, answer: Response) -> None:
-        if answer.status >= 400:
-            self.faults.append(f"{answer.url}: {answer.status}")
-        timing = re.search(r"total;dur=([\d.]+)", answer.headers.get("server-timing", ""))
-        if timing and float(timing[1]) > _SECONDS * 1000:
-            self.faults.append(f"{answer.url}: {timing[1]} ms at the server")
-
-    def look(self, screenshot: str | None = None, *, again: bool = False) -> None:
-        """What is on the screen fits it, and can be used by everybody; `again`: a page of a kind that was looked at."""
-        self.page.wait_for_load_state("load")
-        self.seen += 1
-        wide = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert wide <= 0, f"{self.page.url} is {wide} px too wide: {self.page.evaluate(_WIDE)}"
-        if again:
-            return
-        self.page.evaluate(_AXE)
-        found: dict[str, Any] = self.page.evaluate("axe.run()")
-        assert found["passes"]
-        assert [_violation(each) for each in found["violations"]] == [], self.page.url
-        if screenshot and _UPDATE:
-            _SCREENSHOTS.mkdir(exist_ok=True)
-            self.page.mouse.move(0, 0)
-            self.page.screenshot(path=_SCREENSHOTS / f"{screenshot}-{self.name}.png")
-
-    def drag(self, start: float, end: float, y: float) -> None:
-        """Sideways, with a finger on a phone and else with a mouse."""
-        if not self.phone:
-            self.page.mouse.move(start, y)
-            self.page.mouse.down()
-            self.page.mouse.move(end, y + 20, steps=4)
-            self.page.mouse.up()
-            return
-        fingers = self.page.context.new_cdp_session(self.page)
-        for kind, places in (("Start", [start]), ("Move", [(start + end) / 2]), ("Move", [end]), ("End", [])):
-            points = [{"x": place, "y": y} for place in places]
-            fingers.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
-
-    def open(self, link: str, path: str) -> None:
-        self.page.get_by_role("link", name=link, exact=True).first.click()
-        expect(self.page).to_have_url(re.compile(re.escape(self.central.url + path)))
-
-
-def _violation(found: dict[str, Any]) -> str:
-    return f"{found['id']}: {found['nodes'][0]['html'][:200]} {found['nodes'][0]['failureSummary'][:300]}"
-
-
-@pytest.fixture(params=_SCREENS, ids=lambda screen: f"{screen[0]}-{screen[2]}")
+@pytest.fixture(params=SCREENS, ids=screen_name)
 def visit(request: pytest.FixtureRequest, browser: Browser, central: Central) -> Iterator[Visit]:
-    width, height, scheme = request.param
-    context = browser.new_context(
-        viewport={"width": width, "height": height},
-        color_scheme=scheme,
-        locale="en-GB",
-        timezone_id="Asia/Tokyo",
-        has_touch=width < 500,
-    )
-    yield Visit(context.new_page(), central, f"{width}-{scheme}", width < 500)
-    context.close()
+    with visiting(browser, central.url, request.param, _SECONDS) as started:
+        yield started
 
 
 def test_every_page(visit: Visit, central: Central) -> None:

@@ -264,6 +264,7 @@ def test_the_example_loads(path: Path) -> None:
         ("instrument", False),
         ("archive", False),
         ("mindtrails", False),
+        ("registry", False),
     ]
     assert settings.locations[0].token == Secret("swordfish")
     assert load_example(path, example("house-37")).general.site == "house-37"

@@ -120,8 +120,7 @@ def test_faults_of_general(path: Path, line: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("kind = import", "kind = import is not available in this version; use push, files or export"),
-        ("kind = import\nfolder = x\nresturl2 = y", "kind = import is not available"),
+        ("kind = dump", '"dump" is not a kind of job; there are push, files, export and import'),
         ("kind = psh", '"psh" is not a kind of job'),
         ("token =", "token: is empty"),
         ("token = two words", "holds blanks"),

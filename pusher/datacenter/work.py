@@ -1,0 +1,165 @@
+"""The work folder of a run: what is to be done, the file itself, and the files with what came of its rows.
+
+It is there from when a run begins until its files are where they belong, so whatever breaks a run off, the next one
+finds it and goes on.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from pusher import disk
+from pusher.datacenter.csvform import ERRORS, Form, examine, row_text
+from pusher.datacenter.outcome import Choice
+from pusher.datacenter.storage import DataCenter
+from pusher.errors import ArchiveDamaged
+
+FOLDER = ".work"
+_ORDER, _FINISHED, _PENDING = "order.json", "finished.csv", "pending.csv"
+_PRIVATE = 0o700
+DELETED_DATE = "del_date"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What a run is to do. `run`: 32 letters that no other has. `began`: naive, in UTC. `deleted`: the bytes of each
+    file of removed rows before the run."""
+
+    run: str
+    name: str
+    choice: Choice
+    form: Form
+    began: dt.datetime
+    deleted: dict[str, int] = field(default_factory=dict)
+
+
+class Work:
+    """One run's work folder; whoever uses it holds the storage's lock."""
+
+    def __init__(self, center: DataCenter, order: Order) -> None:
+        self._center = center
+        self._folder = center.storage / FOLDER
+        self.order = order
+        self.source = self._folder / order.name
+        self._heads: set[Path] = set()
+
+    @staticmethod
+    def begin(center: DataCenter, order: Order) -> Work:
+        """Takes the file out of the root, so that nobody changes it meanwhile. Raises WriteFailed."""
+        folder = center.storage / FOLDER
+        with disk.writing(folder):
+            folder.mkdir(mode=_PRIVATE, exist_ok=True)
+        work = Work(center, replace(order, deleted=_sizes(center.deleted.glob("*.csv"))))
+        work._note()
+        work._take()
+        return work
+
+    @staticmethod
+    def found(center: DataCenter) -> Work | None:
+        """What a run before left undone, if any. Raises ArchiveDamaged."""
+        path = center.storage / FOLDER / _ORDER
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            order = msgspec.json.decode(content, type=Order)
+        except msgspec.DecodeError as error:
+            raise ArchiveDamaged(f"cannot read {path}: {error}; move the folder {path.parent} away") from error
+        work = Work(center, order)
+        work._take()
+        return work
+
+    def current(self) -> Order:
+        """The order, for the file as it is now: somebody may have gone on writing to it. Raises FileRefused."""
+        if self.source.stat().st_size != self.order.form.bytes:
+            self.order = replace(self.order, form=examine(self.source))
+            self._note()
+        return self.order
+
+    def _note(self) -> None:
+        disk.replace(self._folder / _ORDER, msgspec.json.encode(self.order))
+
+    def _take(self) -> None:
+        """Moves the file here, unless it is here. Raises WriteFailed."""
+        if not self.source.exists():
+            with disk.writing(self.source):
+                (self._center.storage / self.order.name).rename(self.source)
+                disk.sync_folder(self._folder)
+                disk.sync_folder(self._center.storage)
+
+    def cut_back(self, sizes: Mapping[str, int]) -> None:
+        """Takes off the result files what stands behind `sizes`: of rows that are not done. Raises WriteFailed."""
+        self._heads.clear()  # some may be cut off
+        for name in (_FINISHED, _PENDING):
+            _cut(self._folder / name, sizes.get(name, 0))
+        for path in self._center.deleted.glob("*.csv"):
+            _cut(path, sizes.get(path.name, self.order.deleted.get(path.name, 0)))
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of the files of this run, and of those that removed rows went to."""
+        return _sizes([self._folder / _FINISHED, self._folder / _PENDING, *self._center.deleted.glob("*.csv")])
+
+    def add(self, finished: Sequence[Sequence[str]], refused: Sequence[Sequence[str]]) -> None:
+        """Rows by the columns of the file; those that were refused have the reason behind them. Raises WriteFailed."""
+        columns = self.order.form.columns
+        self._append(self._folder / _FINISHED, columns, finished)
+        self._append(self._folder / _PENDING, (*columns, ERRORS), refused)
+
+    def bury(self, table: str, rows: Sequence[Mapping[str, str]], now: dt.datetime) -> None:
+        """Rows that are about to go, all with the same columns. Raises WriteFailed."""
+        if rows:
+            columns = (*rows[0], DELETED_DATE)
+            moment = now.isoformat(sep=" ", timespec="seconds")
+            cells = [[*row.values(), moment] for row in rows]
+            self._append(self._grave(table, columns), columns, cells)
+
+    def distribute(self, *, ok: bool) -> None:
+        """Brings all files where they belong; then the work folder is no more."""
+        finished, pending = self._folder / _FINISHED, self._folder / _PENDING
+        for path, columns in ((finished, self.order.form.columns), (pending, (*self.order.form.columns, ERRORS))):
+            self._append(path, columns, [])
+        self._center.distribute(ok, self.source, finished, None if ok else pending, self.order.choice.mode)
+
+    def pending_digest(self) -> str:
+        """SHA-256 of the file of refused rows."""
+        with (self._folder / _PENDING).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _append(self, path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        text = "".join(map(row_text, rows))
+        if path not in self._heads:
+            self._heads.add(path)
+            if not path.exists() or not path.stat().st_size:
+                text = row_text(columns) + text
+        if text:
+            disk.append(path, text.encode())
+
+    def _grave(self, table: str, columns: Sequence[str]) -> Path:
+        """The file of removed rows of a table that has these columns."""
+        head, stem, number = row_text(columns).encode(), quote(table, safe=" "), 1
+        while True:
+            path = self._center.deleted / (f"{stem}.csv" if number == 1 else f"{stem}-{number}.csv")
+            with suppress(FileNotFoundError), os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+                if file.read(len(head)) not in (head, b""):
+                    number += 1
+                    continue
+            return path
+
+
+def _sizes(files: Iterable[Path]) -> dict[str, int]:
+    return {path.name: path.stat().st_size for path in files if path.exists()}
+
+
+def _cut(path: Path, size: int) -> None:
+    if path.exists() and path.stat().st_size > size:
+        disk.cut(path, size)
