@@ -60,15 +60,19 @@ def measurements(server: DatabaseServer, folder: Path, options: argparse.Namespa
             yield wire(server, folder, rows)
         if "import" in options.only:
             yield imports(server, folder, rows, options.rounds)
-        if set(_OF_LOADED) & set(options.only):
-            with loaded(server, folder, rows) as both:
-                for name, measure in _OF_LOADED.items():
-                    if name in options.only:
-                        yield measure(both, options.rounds)
+        yield from _of_loaded(server, folder, rows, options)
     if "sites" in options.only:
         single = single or measure_loads(server, folder, _SINGLE_ROWS, 1, [], sites=False)
         crowd = Crowd(sites=options.sites, backlog=options.backlog, seconds=options.seconds)
         yield sites(server, folder, crowd, single.rows_per_second)
+
+
+def _of_loaded(server: DatabaseServer, folder: Path, rows: int, options: argparse.Namespace) -> Iterator[Measurement]:
+    measures = [measure for name, measure in _OF_LOADED.items() if name in options.only]
+    if measures:
+        with loaded(server, folder, rows) as both:
+            for measure in measures:
+                yield measure(both, options.rounds)
 
 
 def _loads(server: DatabaseServer, folder: Path, rows: int, options: argparse.Namespace) -> Loads:

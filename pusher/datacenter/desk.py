@@ -100,11 +100,11 @@ class Desk:
         if when:
             raise FileRefused(f"{name} was imported already, {when}; remove it, or: pusher import run {name} --again")
 
-    def is_unmended(self, file: DataCenterFile) -> bool:
-        """Whether a file of refused rows is still as the run left it."""
+    def left_by(self, file: DataCenterFile) -> Imported | None:
+        """What the run did that left a file of refused rows as it still is; None if that was changed since."""
         with self._opened() as engine:
             run = self._register(engine).of_pending(file.name)
-        return run is not None and run.state.pending_digest == digest_of(file.path)
+        return imported_of(run) if run and run.state.pending_digest == digest_of(file.path) else None
 
     def preview(
         self,

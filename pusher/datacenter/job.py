@@ -87,11 +87,15 @@ class ImportJob:
             self._hold(file.name, str(refusal))
 
     def _is_wanted(self, file: DataCenterFile) -> bool:
-        """Not what waits to be mended. Raises FileRefused for what was imported before."""
+        """Not what waits to be mended, which is held. Raises FileRefused for what was imported before."""
         if any(row.key == (file.name,) for row in self._quarantine.asked(self._table, 0, -1)):
             return True
         if stem_of(file.name)[2]:
-            return not self._desk.is_unmended(file)
+            left = self._desk.left_by(file)
+            # The run that left it was one by hand, or ended before it could say so.
+            if left and not any(row.key == (file.name,) for row in self._quarantine.rows(self._table)):
+                self._hold_refused(left)
+            return left is None
         self._desk.refuse_imported(examine(file.path).digest, file.name)
         return True
 
@@ -102,11 +106,15 @@ class ImportJob:
         entry.created += tally.created
         entry.updated += tally.updated
         entry.removed += tally.removed
-        if done.pending:
-            reasons = "; ".join(f"{count:,} x {reason}" for reason, count in most_frequent(tally.reasons))
-            self._hold(done.pending, f"{tally.refused:,} rows refused: {reasons}; mend them in this file")
+        self._hold_refused(done)
         refused = f", {tally.refused:,} refused and now in {done.pending}" if done.pending else ""
         entry.notes.append(f"{done.name}, {done.mode}: {tally.done:,} rows{refused}")
+
+    def _hold_refused(self, done: Imported) -> None:
+        if done.pending:
+            tally = done.tally
+            reasons = "; ".join(f"{count:,} x {reason}" for reason, count in most_frequent(tally.reasons))
+            self._hold(done.pending, f"{tally.refused:,} rows refused: {reasons}; mend them in this file")
 
     def _hold(self, name: str, reason: str) -> None:
         known = {row.key[0]: row.reason for row in self._quarantine.rows(self._table)}

@@ -164,8 +164,9 @@ class DataCenter:
             except BlockingIOError:
                 raise AlreadyRunning(f"another import works in {self.storage}; try again when it has ended") from None
             self.check()
-            for left in self.storage.glob(f"{PART}*"):  # by a process that was killed: nobody else is at work
-                left.unlink()
+            for pattern in (f"{PART}*", f".{JOURNAL}.*"):
+                for left in self.storage.glob(pattern):  # by a process that was killed: nobody else is at work
+                    left.unlink()
             yield
         finally:
             os.close(handle)

@@ -55,7 +55,7 @@ class _Site:
         """The houses there, by their addresses, each with the name of its project."""
         query = sa.select(House.address, Deployment.name).join(Deployment)
         with opened(self.service.db) as engine, engine.connect() as connection:
-            return {address: name for address, name in connection.execute(query)}
+            return {each.address: each.name for each in connection.execute(query)}
 
     def has(self, houses: dict[str, str]) -> bool:
         return self.at_central() == houses

@@ -57,8 +57,23 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 
 def test_the_first_steps_of_the_readme_run(tmp_path: Path) -> None:
-    readme = (_ROOT / "README.md").read_text()
-    (steps,) = re.findall(r"<!-- runs in tests/docs -->\n```sh\n(.*?)```", readme, re.DOTALL)
+    said = _run_steps(_ROOT / "README.md", tmp_path)
+    assert "Push Address" in said
+    assert re.search(r"Reading +stream +10,000 +10,000", said)
+
+
+def test_the_tutorial_runs(tmp_path: Path) -> None:
+    said = _run_steps(_ROOT / "docs/tutorial.md", tmp_path)
+    assert "a run would have: 2 created, 1 refused" in said
+    assert "there is no Deployment with name = 'Summer'" in said
+    assert re.search(r"House +entity +4 +4 .* equal\n", said)
+    assert all(f'"address":"{number} Mill Lane"' in said for number in (1, 2, 3))
+    assert said.endswith("sample;value\n")
+
+
+def _run_steps(document: Path, tmp_path: Path) -> str:
+    """What a person sees who types all that a document says runs."""
+    steps = "".join(re.findall(r"<!-- runs in tests/docs -->\n```sh\n(.*?)```", document.read_text(), re.DOTALL))
     steps = steps.replace("6543", str(free_port()))
     # The service takes a moment to listen, which a person does not notice.
     script = "set -eu\ntrap 'kill %1' EXIT\n" + steps.replace("&\n", "&\nsleep 3\n", 1)
@@ -79,5 +94,4 @@ def test_the_first_steps_of_the_readme_run(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Push Address" in done.stdout
-    assert re.search(r"Reading +stream +10,000 +10,000", done.stdout)
+    return done.stdout

@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -59,14 +58,15 @@ class Target:
             connection.execute(sa.insert(_HOUSE).values(address=address, floors=floors))
 
     def ended(self) -> int:
+        """How many files are done."""
         return self._count(imports.c.ended.is_not(None))
 
-    def unended(self) -> int:
-        return self._count(imports.c.ended.is_(None))
+    def has_ended(self, run: str) -> bool:
+        return self._count(imports.c.ended.is_not(None), imports.c.run == run) > 0
 
-    def _count(self, condition: sa.ColumnElement[bool]) -> int:
+    def _count(self, *conditions: sa.ColumnElement[bool]) -> int:
         with opened(self.url) as engine, engine.connect() as connection:
-            return connection.scalar(sa.select(sa.func.count()).select_from(imports).where(condition)) or 0
+            return connection.scalar(sa.select(sa.func.count()).select_from(imports).where(*conditions)) or 0
 
     def runs(self, location: str) -> Sequence[Run]:
         with opened(self.url) as engine:
@@ -76,9 +76,7 @@ class Target:
         """The visitors, and the houses with their floors."""
         with opened(self.url) as engine, engine.connect() as connection:
             visitors = Counter(connection.scalars(sa.select(_VISIT.c.who)))
-            houses = {
-                address: floors for address, floors in connection.execute(sa.select(_HOUSE.c.address, _HOUSE.c.floors))
-            }
+            houses = {each.address: each.floors for each in connection.execute(sa.select(_HOUSE))}
         return visitors, houses
 
 

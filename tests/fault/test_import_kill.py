@@ -5,6 +5,7 @@ IMPORT_ROUNDS=50 is the full run.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
@@ -26,8 +27,8 @@ from tests.fault.import_wrongs import wrongs
 ROUNDS = int(os.environ.get("IMPORT_ROUNDS", "6"))
 _ROUNDS = {"mariadb": ROUNDS - ROUNDS // 3, "sqlite": ROUNDS // 3}
 _MANY_ROUNDS = 20  # in which each state is met
-_LONGEST_SECONDS = 3.0
-_MOST_CHANGES = 60
+_LONGEST_SECONDS = 2.0
+_MOST_CHANGES = 40
 _MOST_ROWS = 90
 _BAD_SHARE = 0.1
 _MENDED_SHARE = 0.5
@@ -78,7 +79,8 @@ class _Site:
             return "distributing"
         if ".work/order.json" not in tree:
             return "at rest"
-        return "under way" if self.target.unended() else "all rows done, not distributed"
+        run = json.loads((clerk.storage.root / ".work" / "order.json").read_bytes())["run"]
+        return "all rows done, not distributed" if self.target.has_ended(run) else "under way"
 
 
 def _moments(site: _Site, random_: random.Random) -> Iterator[Moment]:
@@ -86,8 +88,8 @@ def _moments(site: _Site, random_: random.Random) -> Iterator[Moment]:
     be distributed, or is under way to where it belongs."""
     while True:
         yield _has_changed(_sizes(site), random_.randint(1, _MOST_CHANGES))
-        yield _has_changed(site.target.ended, 1 + random_.randint(1, 2))
-        yield _has_changed(_journals(site), random_.randint(1, 6), _sizes(site), random_.randint(0, 4))
+        yield _has_changed(site.target.ended, random_.randint(1, 2))
+        yield _has_changed(_journals(site), random_.randint(1, 3), _sizes(site), random_.randint(0, 4))
         yield _has_passed(random_.uniform(0, _LONGEST_SECONDS))
 
 
@@ -143,7 +145,7 @@ def test_killed_at_any_moment(dialect: str, new_database: NewDatabase, tmp_path:
         if site.run(*site.some_command(), kill_when=moment) == -SIGKILL:
             killed += 1
             states += site.states()
-    assert killed > rounds // 2, "it was done before it could be killed"
+    assert killed >= rounds // 2, "it was done before it could be killed"
     print(dialect, killed, dict(states))
     if rounds >= _MANY_ROUNDS:
         assert len(states) == 4, "the kills came too early or too late to show anything"

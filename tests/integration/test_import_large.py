@@ -9,7 +9,7 @@ import datetime as dt
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from benchmarks.watched import Done, Peaks
+from benchmarks.watched import Peaks
 from pusher.datacenter.csvform import ERRORS
 from pusher.schema.engine import opened
 from tests.conftest import NewDatabase
@@ -133,9 +133,9 @@ class _Site:
     def run(self, name: str, rows: list[Cells]) -> tuple[dict[str, Any], float]:
         """Imports a file in a process of its own: what came of it, and the memory at its peak in MB."""
         self.storage.drop(name, rows)
-        with start_pusher("--config", self._config, "import", "run", name, "--json") as child:
-            with Peaks([child.pid]) as peaks:
-                out, err = child.communicate()
+        command = ("--config", self._config, "import", "run", name, "--json")
+        with start_pusher(*command) as child, Peaks([child.pid]) as peaks:
+            out, err = child.communicate()
         assert err == "" and child.returncode in (0, 1), err
         return json.loads(out), peaks.found[0]
 
@@ -147,8 +147,8 @@ class _Site:
 
 
 @pytest.fixture
-def site(new_database: NewDatabase, tmp_path: Path) -> Iterator[_Site]:
-    yield _Site(tmp_path, new_database("mariadb"))
+def site(new_database: NewDatabase, tmp_path: Path) -> _Site:
+    return _Site(tmp_path, new_database("mariadb"))
 
 
 @pytest.mark.timeout(max(120, ROWS // 300))
