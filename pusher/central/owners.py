@@ -157,6 +157,16 @@ def belong(target: Target, site: str, key: tuple[str, ...], rows: RowSet) -> lis
     return mine
 
 
+def whose(target: Target, key: tuple[str, ...], rows: RowSet) -> list[str | None]:
+    """The site that each of the rows belongs to, whether central has it or not; None if nobody pushed into its scope."""
+    scopes = _scopes(target, key, rows)
+    homes = _homes(target, set(scopes))
+    hashed = key_hashes(target, key, rows) if homes else [""] * len(scopes)
+    owners = _owners(target, set(hashed)) if any(home.shared for home in homes.values()) else {}
+    both = zip(scopes, hashed, strict=True)
+    return [owners.get(each, homes[scope].site) if scope in homes else None for scope, each in both]
+
+
 def key_hashes(target: Target, key: tuple[str, ...], rows: RowSet) -> list[str]:
     keys = RowSet(names=key, columns=[rows.column(name) for name in key])
     return [digest.hex() for digest in row_hashes(target.columns(key), keys)]
