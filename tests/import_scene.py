@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 import sqlalchemy as sa
 
+from models import bookkeeping
+from pusher.config import load
+from pusher.rest.imports_runs import Imports
+from pusher.rest.limits import Limits
 from pusher.schema.engine import opened, writing
 from tests.configs import put
+from tests.http_central import Central, bearer
+from tests.limited import limited
 
 _TABLES = (
     "CREATE TABLE Deployment (id INTEGER PRIMARY KEY, name VARCHAR(20) NOT NULL UNIQUE)",
@@ -30,20 +39,33 @@ registry = 1
 kind = import
 storage = {storage}
 processor = House
-{extra}
 """
 # Of the four rows two are bad, each in a way of its own.
 HOUSES = "Street,Deployment,rooms\n1 High St,Pilot,3\n2 High St,Nowhere,4\n3 High St,Main,many\n4 High St,Main,\n"
+AS_JSON = {"Accept": "application/json"}
+ADDRESSES = (
+    ("GET", "/import"),
+    ("GET", "/import.json"),
+    ("GET", "/import/registry/houses.csv"),
+    ("GET", "/import/registry/houses.csv.json"),
+    ("GET", "/import/registry/houses.csv/result"),
+    ("GET", "/import/registry/pending/houses.csv"),
+    ("GET", "/import/registry/finished/houses.csv"),
+    ("GET", "/import/registry/unfinished/houses.csv"),
+    ("GET", "/import/registry/template"),
+    ("POST", "/import/registry/upload"),
+    ("POST", "/import/registry/houses.csv"),
+)
 MAPPED = {"Street": "address", "Deployment": "Deployment.name"}
 
 
 class Registry:
     """The target, its storage and the configuration that tells of both."""
 
-    def __init__(self, folder: Path, extra: str = "") -> None:
+    def __init__(self, folder: Path) -> None:
         self.url = f"sqlite:///{folder / 'registry.db'}"
         self.storage = folder / "datacenter"
-        self.config = put(folder / "imports.conf", _CONFIG.format(url=self.url, storage=self.storage, extra=extra))
+        self.config = put(folder / "imports.conf", _CONFIG.format(url=self.url, storage=self.storage))
         with opened(self.url, create=True) as engine, engine.begin() as connection:
             for statement in _TABLES:
                 connection.exec_driver_sql(statement)
@@ -99,3 +121,44 @@ class Clerk:
         form = re.search(r'name="form" value="([^"]+)"', self.page.text)
         assert form, self.page.text
         return {"form": form[1]}
+
+
+class Scene:
+    """`temporary`: where uploads are while they last."""
+
+    def __init__(self, central: Central, registry: Registry, imports: Imports, temporary: Path) -> None:
+        self.central, self.registry, self.temporary = central, registry, temporary
+        self.url = central.resturl.removesuffix("/rest/")
+        self.desk = imports.desks["registry"]
+
+    def clerk(self, scope: str = "import") -> Clerk:
+        return Clerk(self.url, self.central.token("office", scope))
+
+    def script(self, method: str, path: str, scope: str = "import", **options: Any) -> requests.Response:
+        headers = bearer(self.central.token("office", scope)) | AS_JSON | options.pop("headers", {})
+        return requests.request(method, self.url + path, headers=headers, timeout=30, **options)
+
+    def audit(self) -> list[tuple[Any, ...]]:
+        table = bookkeeping.audit
+        columns = (table.c.site, table.c.method, table.c.table_name, table.c.row_key, table.c.rows, table.c.status)
+        with self.central.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(sa.select(*columns).order_by(table.c.id))]
+
+
+@contextmanager
+def import_pages(folder: Path, limits: Limits) -> Iterator[Scene]:
+    """A central with the pages, in this process; whatever is asked of it, no file stays in the temporary folder."""
+    registry, temporary = Registry(folder), folder / "tmp"
+    temporary.mkdir()
+    imports = Imports(load(registry.config))
+    with pytest.MonkeyPatch.context() as patch, limited(folder, limits, locations=imports) as central:
+        patch.setattr(tempfile, "tempdir", str(temporary))
+        yield Scene(central, registry, imports, temporary)
+    assert list(temporary.iterdir()) == []
+
+
+def mapping(**fields: str) -> dict[str, str]:
+    """As the form of houses.csv says it."""
+    columns = HOUSES.partition("\n")[0].split(",")
+    places = {f"column-{place}": MAPPED.get(column, column) for place, column in enumerate(columns)}
+    return {"headers": json.dumps(columns)} | places | fields

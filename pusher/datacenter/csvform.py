@@ -59,9 +59,10 @@ class Line:
 
 def row_text(cells: Sequence[str]) -> str:
     """A row as one line of a CSV file, which a spreadsheet opens without harm."""
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerow([cell if cell == ERRORS else guarded(cell) for cell in cells])
-    return out.getvalue()
+    out = io.StringIO(newline="")
+    # Of these the writer puts into quotes what has one of them: a lone CR would end the row as well.
+    csv.writer(out, lineterminator="\r\n").writerow([cell if cell == ERRORS else guarded(cell) for cell in cells])
+    return out.getvalue().removesuffix("\r\n") + "\n"
 
 
 def digest_of(path: Path) -> str:

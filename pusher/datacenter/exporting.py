@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TextIO
 
 import sqlalchemy as sa
@@ -61,22 +62,32 @@ class _Export:
         return count
 
     def _parts(self) -> list[Leaf | Link]:
-        """The number that the database gave a row says nothing elsewhere, unless others refer to it by that alone."""
-        own = [part for part in self.rows.parts if isinstance(part, Link) and part.parent.name == self.rows.table.name]
-        numbers = any(leaf.column.numbered for link in own for leaf in link.leaves())
+        """The number that the database gave a row says nothing elsewhere, unless rows are found by it alone."""
+        key = set(self.rows.key)
+        circular = any(
+            key & set(link.columns) or any(leaf.column.numbered for leaf in link.leaves()) for link in self._own
+        )
+        by_value = {
+            link.columns: link for link in self.rows.raw if circular and link.parent.name == self.rows.table.name
+        }
         return [
-            part
+            by_value.get(part.columns, part)
             for part in self.rows.parts
-            if numbers or self.rows.locates(part) or isinstance(part, Link) or not part.column.numbered
+            if circular or self.rows.locates(part) or isinstance(part, Link) or not part.column.numbered
         ]
+
+    @cached_property
+    def _own(self) -> list[Link]:
+        """The foreign keys to the table itself."""
+        links = (part for part in self.rows.parts if isinstance(part, Link))
+        return [link for link in links if link.parent.name == self.rows.table.name]
 
     def _pages(self) -> Iterator[RowSet]:
         table, dialect = self.rows.table, self.schema.dialect
         names = tuple(column.name for column in table.columns)
-        own = [part for part in self.rows.parts if isinstance(part, Link) and part.parent.name == table.name]
-        if own or not table.primary_key:
+        if self._own or not table.primary_key:
             whole = read(self.connection, dialect, table, names, lambda query: query)
-            yield _parents_first(table, whole, own) if own else whole
+            yield _parents_first(table, whole, self._own)
             return
         reader = Reader(
             connect=lambda: nullcontext(self.connection),
@@ -148,9 +159,7 @@ def _parents_first(table: Table, rows: RowSet, links: Sequence[Link]) -> RowSet:
             if all(keys[row] in known or None in keys[row] for keys, known in zip(wanted, there, strict=True))
         ]
         if not ready:
-            raise PusherError(
-                f"rows of {table.name} refer to each other in a circle; no file can import one before the other"
-            )
+            raise _unwritable(table, rows, waiting[0], "it refers to itself, or to rows that refer to it in turn")
         for known, keys in zip(there, offered, strict=True):
             known.update(keys[row] for row in ready)
         order += ready

@@ -21,6 +21,7 @@ _CHUNK_ROWS = 5
 _CHANGING = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link")  # as sys.audit calls them
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
+sa.create_engine("sqlite://")  # loads what each fork would have to
 # Forks of a process that has loaded everything, and has no threads.
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload([__name__])

@@ -1,79 +1,28 @@
-"""The pages of the import job: what a clerk can do on them, a program can do by them, and nobody else can."""
+"""The pages of the import job: what a clerk does on them, and a program by them, and how runs are followed."""
 
 from __future__ import annotations
 
-import http.client
-import json
-import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 import sqlalchemy as sa
 
-from models import bookkeeping
 from pusher.central.tokens import new_token
-from pusher.config import load
-from pusher.rest.imports_runs import Imports
 from pusher.rest.limits import Limits
 from pusher.schema.engine import opened
-from tests.http_central import Central, bearer, central_over, detail
-from tests.import_scene import HOUSES, MAPPED, Clerk, Registry
-from tests.limited import limited
+from tests.http_central import bearer, central_over, detail
+from tests.import_scene import ADDRESSES, AS_JSON, HOUSES, Clerk, Registry, Scene, import_pages, mapping
 from tests.stage import CentralService, pusher, start_pusher, wait_until
 
-_UPLOAD_BYTES = 200_000
-_AS_JSON = {"Accept": "application/json"}
-
-
-class Scene:
-    def __init__(self, central: Central, registry: Registry, imports: Imports) -> None:
-        self.central, self.registry, self.imports = central, registry, imports
-        self.url = central.resturl.removesuffix("/rest/")
-        self.desk = imports.desks["registry"]
-
-    def clerk(self, scope: str = "import") -> Clerk:
-        return Clerk(self.url, self.central.token("office", scope))
-
-    def script(self, method: str, path: str, scope: str = "import", **options: Any) -> requests.Response:
-        headers = bearer(self.central.token("office", scope)) | _AS_JSON | options.pop("headers", {})
-        return requests.request(method, self.url + path, headers=headers, timeout=30, **options)
-
-    def audit(self) -> list[tuple[Any, ...]]:
-        table = bookkeeping.audit
-        columns = (table.c.site, table.c.method, table.c.table_name, table.c.row_key, table.c.rows, table.c.status)
-        with self.central.engine.connect() as connection:
-            return [tuple(row) for row in connection.execute(sa.select(*columns).order_by(table.c.id))]
-
 
 @pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where uploads are while they last."""
-    folder = tmp_path / "tmp"
-    folder.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    return folder
-
-
-@pytest.fixture
-def scene(tmp_path: Path, temporary: Path) -> Iterator[Scene]:
-    registry = Registry(tmp_path)
-    imports = Imports(load(registry.config))
-    with limited(tmp_path, Limits(upload_bytes=_UPLOAD_BYTES), locations=imports) as central:
-        yield Scene(central, registry, imports)
-    assert list(temporary.iterdir()) == []
-
-
-def mapping(**fields: str) -> dict[str, str]:
-    """As the form of houses.csv says it."""
-    columns = HOUSES.partition("\n")[0].split(",")
-    places = {f"column-{place}": MAPPED.get(column, column) for place, column in enumerate(columns)}
-    return {"headers": json.dumps(columns)} | places | fields
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with import_pages(tmp_path, Limits()) as found:
+        yield found
 
 
 # --- what a clerk does
@@ -168,223 +117,6 @@ def test_another_table_has_other_fields(scene: Scene) -> None:
         assert connection.scalar(sa.text("SELECT count(*) FROM Deployment")) == 3
 
 
-@pytest.mark.parametrize("wish", ["processor=os:system", "processor=pusher_import", "processor=", "mode=destroy"])
-def test_nobody_names_a_processor_of_his_own(scene: Scene, wish: str) -> None:
-    scene.script("POST", "/import/registry/upload", files={"file": ("houses.csv", HOUSES)})
-    name, _, value = wish.partition("=")
-    for method, path, options in (
-        ("GET", f"/import/registry/houses.csv?{wish}", {}),
-        ("GET", f"/import/registry/template?{wish}", {}),
-        ("POST", "/import/registry/houses.csv", {"data": {name: value or " "}}),
-        ("POST", "/import/registry/houses.csv", {"data": {name: value or " ", "do": "run"}}),
-    ):
-        answer = scene.script(method, path, **options)
-        assert answer.status_code == 422 and "there is no" in detail(answer)
-    assert scene.registry.houses() == []
-
-
-# --- what is refused
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("../houses.csv", HOUSES, "houses.csv"),
-        ("/etc/houses.csv", HOUSES, "houses.csv"),
-        (".houses.csv", HOUSES, "houses.csv"),
-        ("houses.exe", HOUSES, "houses.exe"),
-        ("h" * 300 + ".csv", HOUSES, "h"),
-        ("houses.csv", "a,a\n1,2\n", "line 1"),
-        ("houses.csv", "", "empty"),
-        ("houses.csv", b"a,b\n1,\0\n", "NUL"),
-        ("", HOUSES, "no file was chosen"),
-    ],
-)
-def test_a_file_that_will_not_do(scene: Scene, name: str, content: str | bytes, words: str) -> None:
-    """One line says why, above the form for another try; a program gets the same as a problem."""
-    clerk = scene.clerk()
-    page = clerk.upload(name, content)
-    assert page.status_code == 422
-    (alert,) = re.findall(r'<p class="error"[^>]*role="alert">(.*)</p>', page.text)
-    assert words in alert and "CSV file for registry" in page.text and "Traceback" not in page.text
-    answer = scene.script("POST", "/import/registry/upload", files={"file": (name, content)})
-    assert answer.status_code == 422 and words in detail(answer)
-    assert scene.registry.files() == {}
-
-
-def test_a_file_that_was_imported_is_taken_once_more_if_it_is_meant(scene: Scene) -> None:
-    clerk = scene.clerk()
-    good = "address\n1 High St\n"
-    clerk.upload("houses.csv", good)
-    clerk.post("/import/registry/houses.csv", {"do": "run"})
-    assert clerk.upload("other.csv", good).status_code == 422
-    assert "imported already" in clerk.page.text
-    assert clerk.upload("other.csv", good, again="1").url == f"{scene.url}/import/registry/other.csv"
-
-
-_BOUNDARY = "----aBoundary"
-
-
-def form(*parts: tuple[str, str, str | None]) -> dict[str, Any]:
-    """A form as no browser makes it: name, content and name of a file of each part."""
-    text = ""
-    for name, content, filename in parts:
-        called = "" if filename is None else f'; filename="{filename}"'
-        text += f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"{called}\r\n\r\n{content}\r\n'
-    kind = {"Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"}
-    return {"data": f"{text}--{_BOUNDARY}--\r\n".encode(), "headers": kind}
-
-
-_FILE = ("file", HOUSES, "houses.csv")
-_WHOLE = form(_FILE)
-
-
-@pytest.mark.parametrize(
-    ("sent", "status", "words"),
-    [
-        (_WHOLE | {"data": _WHOLE["data"].replace(b"houses.csv", b"h\xff.csv")}, 422, "cannot be printed"),
-        (_WHOLE | {"data": _WHOLE["data"].replace(b"houses.csv", b"h\0.csv")}, 422, "cannot be printed"),
-        ({"data": HOUSES.encode()}, 415, "curl -F"),
-        ({"data": {"file": "x"}}, 415, "curl -F"),
-        (_WHOLE | {"headers": {"Content-Type": "multipart/form-data"}}, 415, "curl -F"),
-        (_WHOLE | {"headers": {"Content-Type": "multipart/form-data; boundary=other"}}, 400, "cannot be understood"),
-        (_WHOLE | {"data": _WHOLE["data"][:-20]}, 400, "ends in the middle"),
-        (_WHOLE | {"data": _WHOLE["data"][:60]}, 400, "ends in the middle"),
-        (_WHOLE | {"data": b""}, 400, "ends in the middle"),
-        (form(_FILE, ("file", HOUSES, "more.csv")), 400, "another file"),
-        (form(("other", HOUSES, "houses.csv")), 400, "another file"),
-        (form(*[("again", "1", None)] * 11, _FILE), 400, "more than 10 parts"),
-        (form(("again", "1" * 2000, None), _FILE), 400, "more than 1,000 bytes"),
-        (form(("file", HOUSES, "h" * 20_000)), 400, ""),
-        (form(("file", "x" * _UPLOAD_BYTES, "houses.csv")), 413, "larger than"),
-        (form(("again", "1", None)), 422, "no file was chosen"),
-    ],
-)
-def test_a_form_that_will_not_do(scene: Scene, sent: dict[str, Any], status: int, words: str) -> None:
-    answer = scene.script("POST", "/import/registry/upload", **sent)
-    assert answer.status_code == status and words in detail(answer)
-    assert scene.registry.files() == {}
-
-
-def test_a_body_that_does_not_say_how_long_it_is(scene: Scene) -> None:
-    def endless() -> Iterator[bytes]:
-        yield _WHOLE["data"][:200]
-        for _ in range(100):
-            yield b"x" * 10_000
-
-    answer = scene.script("POST", "/import/registry/upload", data=endless(), headers=_WHOLE["headers"])
-    assert answer.status_code == 413 and scene.registry.files() == {}
-
-
-def test_an_upload_under_way_takes_no_room_from_others(tmp_path: Path, temporary: Path) -> None:
-    """It is on the disk, not in memory."""
-    imports = Imports(load(Registry(tmp_path).config))
-    with limited(tmp_path, Limits(bodies_bytes=3 << 20), locations=imports) as central:
-        headers = bearer(central.token("office", "import")) | _WHOLE["headers"]
-        url = central.resturl.removesuffix("/rest/")
-        uploading = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
-        uploading.putrequest("POST", "/import/registry/upload")
-        for name, value in {**headers, "Content-Length": str(50 << 20)}.items():
-            uploading.putheader(name, value)
-        uploading.endheaders(_WHOLE["data"][:200])
-        wait_until(lambda: list(temporary.rglob("houses.csv")))
-        other = requests.post(f"{url}/nowhere", data=b"x" * (1 << 20), timeout=30)
-        assert other.status_code == 404
-        uploading.close()
-        wait_until(lambda: not list(temporary.iterdir()))
-
-
-def test_only_an_upload_may_be_large(scene: Scene) -> None:
-    scene.script("POST", "/import/registry/upload", files={"file": ("houses.csv", HOUSES)})
-    answer = scene.script("POST", "/import/registry/houses.csv", data={"map": "x" * (1 << 20)})
-    assert answer.status_code == 413
-    for headers in ("[", '{"a": 1}', "[1]"):
-        assert scene.script("POST", "/import/registry/houses.csv", data={"headers": headers}).status_code == 400
-
-
-# --- who may
-
-_ADDRESSES = (
-    ("GET", "/import"),
-    ("GET", "/import.json"),
-    ("GET", "/import/registry/houses.csv"),
-    ("GET", "/import/registry/houses.csv.json"),
-    ("GET", "/import/registry/houses.csv/result"),
-    ("GET", "/import/registry/pending/houses.csv"),
-    ("GET", "/import/registry/finished/houses.csv"),
-    ("GET", "/import/registry/unfinished/houses.csv"),
-    ("GET", "/import/registry/template"),
-    ("POST", "/import/registry/upload"),
-    ("POST", "/import/registry/houses.csv"),
-)
-
-
-@pytest.mark.parametrize(("method", "path"), _ADDRESSES)
-def test_only_an_import_token_imports(scene: Scene, method: str, path: str) -> None:
-    sent = {"files": {"file": ("other.csv", HOUSES)}} if path.endswith("upload") else {}
-    scene.script("POST", "/import/registry/upload", files={"file": ("houses.csv", HOUSES)})
-    for scope in ("push", "read"):
-        answer = scene.script(method, path, scope, **sent)
-        assert answer.status_code == 403
-        assert detail(answer) == (
-            f"this token is of scope {scope} and may not import; make one with: pusher token new office --scope import"
-        )
-    assert scene.script(method, path, headers=bearer("pusher_wrong"), **sent).status_code == 401
-    assert requests.request(method, scene.url + path, headers=_AS_JSON, timeout=30, **sent).status_code == 401
-    if not path.endswith(".json"):
-        login = requests.request(method, scene.url + path, timeout=30, allow_redirects=False, **sent)
-        assert login.status_code == 303 and login.headers["Location"].startswith("/login")
-    assert list(scene.registry.files()) == ["houses.csv"]
-
-
-def test_in_a_browser_the_refusal_is_a_page(scene: Scene) -> None:
-    reader = Clerk.__new__(Clerk)
-    reader.url, reader.browser = scene.url, requests.Session()
-    reader.page = reader.get("/login")
-    page = reader.post("/login", {"token": scene.central.token("office", "read"), "next": "/import"})
-    assert page.status_code == 403 and "pusher token new office --scope import" in page.text
-    assert "<h1>" in page.text and "Log out" in page.text
-
-
-def test_an_import_token_reads_and_does_no_more(scene: Scene) -> None:
-    assert scene.script("GET", "/rest/house/").status_code == 200
-    assert scene.script("GET", "/").status_code == 200
-    answer = scene.script("POST", "/rest/house/", json={"address": "1 High St"})
-    assert answer.status_code == 403 and "can only import" in detail(answer)
-    assert scene.script("DELETE", "/rest/house/1").status_code == 403
-    assert scene.script("POST", "/files/v1/place", data=b"").status_code in (403, 404)
-
-
-@pytest.mark.parametrize("given", [{}, {"form": ""}, {"form": "x" * 64}, {"form": "ü"}])
-def test_a_form_of_somebody_else_is_refused(scene: Scene, given: dict[str, str]) -> None:
-    clerk = scene.clerk()
-    clerk.upload("houses.csv", "address\n1 High St\n")
-    path = f"{scene.url}/import/registry"
-    file = {"file": ("other.csv", HOUSES)}
-    answer = clerk.browser.post(f"{path}/upload", data=given, files=file, timeout=30)
-    assert answer.status_code == 403 and "has expired" in answer.text
-    answer = clerk.browser.post(f"{path}/houses.csv", data=given | {"do": "run"}, timeout=30)
-    assert answer.status_code == 403 and "has expired" in answer.text
-    assert list(scene.registry.files()) == ["houses.csv"] and scene.registry.houses() == []
-
-
-def test_the_secret_of_a_form_stands_before_its_file(scene: Scene) -> None:
-    """Else the file would be on the disk before it is known who sends it."""
-    clerk = scene.clerk()
-    sent = form(_FILE, ("form", clerk.secret()["form"], None))
-    answer = clerk.browser.post(f"{scene.url}/import/registry/upload", timeout=30, **sent)
-    assert answer.status_code == 403 and scene.registry.files() == {}
-
-
-def test_a_password_that_a_browser_keeps_is_no_proof_of_a_form(scene: Scene) -> None:
-    """It sends it by itself, whoever made the page."""
-    key = scene.central.token("office", "import")
-    answer = requests.post(
-        f"{scene.url}/import/registry/upload", auth=("clerk", key), files={"file": ("houses.csv", HOUSES)}, timeout=30
-    )
-    assert answer.status_code == 403 and scene.registry.files() == {}
-
-
 # --- what goes out
 
 
@@ -395,48 +127,6 @@ def test_a_download_is_never_shown(scene: Scene) -> None:
     assert answer.content == HOUSES.encode()
     assert answer.headers["Content-Type"] == "text/csv" and answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Content-Disposition"] == "attachment; filename*=UTF-8''H%C3%A4user%2C%20neu.csv"
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/import/registry/pending/..%2Fregistry.db",
-        "/import/registry/pending/..%2F..%2Fregistry.db",
-        "/import/registry/pending/%2Fetc%2Fpasswd",
-        "/import/registry/pending/.lock",
-        "/import/registry/pending/link.csv",
-        "/import/registry/pending/finished",
-        "/import/registry/pending/none.csv",
-        "/import/registry/finished/link.csv",
-        "/import/registry/deleted/old.csv",
-        "/import/registry/link.csv",
-        "/import/registry/link.csv/result",
-        "/import/registry/none.csv",
-        "/import/nowhere/pending/link.csv",
-        "/import/nowhere/template",
-    ],
-)
-def test_nothing_else_goes_out(scene: Scene, path: str) -> None:
-    outside = scene.registry.config
-    for folder in (scene.registry.storage, scene.registry.storage / "finished"):
-        os.symlink(outside, folder / "link.csv")
-    (scene.registry.storage / "deleted" / "old.csv").write_text("secret\n")
-    answer = scene.script("GET", path)
-    assert answer.status_code == 404, answer.text
-    assert "localurl" not in answer.text and "secret" not in answer.text
-
-
-def test_what_is_in_a_file_is_no_markup(scene: Scene) -> None:
-    evil = "<script>alert(1)</script>"
-    clerk = scene.clerk()
-    clerk.upload(f"{evil.replace('/', '')}.csv", f'"{evil}",address\n"{evil}","{evil}"\n')
-    page = clerk.page
-    assert page.status_code == 200 and evil not in page.text and "&lt;script&gt;" in page.text
-    secret = json.dumps([evil, "address"])
-    path = page.url.removeprefix(scene.url)
-    for wish in ({}, {"do": "run"}):
-        answer = clerk.post(path, {"headers": secret, "column-0": evil, "column-1": "address"} | wish)
-        assert evil not in answer.text
 
 
 # --- runs
@@ -498,8 +188,8 @@ def test_without_imports_there_are_no_pages(tmp_path: Path) -> None:
     with central_over(f"sqlite:///{tmp_path / 'central.db'}") as central:
         url, key = central.resturl.removesuffix("/rest/"), central.token("office", "import")
         assert 'href="/import"' not in requests.get(url, headers=bearer(key), timeout=30).text
-        for method, path in _ADDRESSES:
-            answer = requests.request(method, url + path, headers=bearer(key) | _AS_JSON, timeout=30)
+        for method, path in ADDRESSES:
+            answer = requests.request(method, url + path, headers=bearer(key) | AS_JSON, timeout=30)
             assert answer.status_code == 404 and "--imports" in detail(answer)
 
 
