@@ -158,7 +158,7 @@ def belong(target: Target, site: str, key: tuple[str, ...], rows: RowSet) -> lis
 
 
 def whose(target: Target, key: tuple[str, ...], rows: RowSet) -> list[str | None]:
-    """The site that each of the rows belongs to, whether central has it or not; None if nobody pushed into its scope."""
+    """The site that each of the rows belongs to, whether central has it or not; None if its scope is nobody's."""
     scopes = _scopes(target, key, rows)
     homes = _homes(target, set(scopes))
     hashed = key_hashes(target, key, rows) if homes else [""] * len(scopes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 import sqlalchemy as sa
@@ -18,6 +18,7 @@ from pusher.datacenter.waves import stretches, waves
 from pusher.schema.reading import raw_table
 from pusher.wire.tables import Column, RowSet, Schema
 
+Pattern = tuple[object, ...]
 Plan = tuple[Action, tuple[str, ...]]  # what is done to a row, and the columns that it says something of
 There = dict[int, list[Key]]  # of each row the rows of the database that have its key
 
@@ -32,6 +33,7 @@ class Chunk:
         self._null = null
         self._given = given
         self._done: dict[int, Done] = {}
+        self._plans: dict[tuple[str, Pattern], Plan] = {}
         self._by = self._table.primary_key or rows.key
         others = [column.name for column in self._table.columns] if mode is Mode.REMOVE else ()
         self._held = tuple(dict.fromkeys((*self._by, *others)))  # what is read of the rows of the database
@@ -71,9 +73,10 @@ class Chunk:
     def _write(self, rows: Sequence[int]) -> None:
         there = self._there(rows)
         planned: list[tuple[int, Plan]] = []
-        for row in self._given.going(rows):
+        going = self._given.going(rows)
+        for row, pattern in zip(going, self._given.patterns(going), strict=True):
             try:
-                planned.append((row, self._decide(row, there.get(row, []))))
+                planned.append((row, self._decide(row, pattern, there.get(row, []))))
             except RowRefused as refusal:
                 self._given.refuse({row: str(refusal)})
         if not self._must_keep_order():
@@ -93,7 +96,7 @@ class Chunk:
         found = match_exactly(self._target, self._key, self._held, wanted.take(whole), keys)
         return {keyed[place]: each for place, each in zip(whole, found, strict=True)}
 
-    def _decide(self, row: int, there: list[Key]) -> Plan:
+    def _decide(self, row: int, pattern: Pattern, there: list[Key]) -> Plan:
         """Raises RowRefused."""
         given, name = self._given, self._table.name
         if len(there) > 1:
@@ -103,14 +106,24 @@ class Chunk:
                 f"there is a {name} with {given.told(row)} already; leave the row out, or import it with mode update"
             )
         if self._mode is Mode.CREATE or (self._mode is Mode.UPSERT and not there):
-            return self._plan_new(row)
+            return self._plan(self._plan_new, row, pattern)
         if not given.has_key(row):
             raise RowRefused(self._without_key(row))
         if not there:
             remedy = "leave the row out" if self._mode is Mode.REMOVE else "import the row with mode create"
             fields = " or ".join(given.locating())
             raise RowRefused(f"there is no {name} with {given.told(row)}; correct {fields}, or {remedy}")
-        return (Action.REMOVED, ()) if self._mode is Mode.REMOVE else self._plan_change(row, there[0])
+        if self._mode is Mode.REMOVE:
+            return Action.REMOVED, ()
+        self._refuse_other(row, there[0])
+        return self._plan(self._plan_change, row, pattern)
+
+    def _plan(self, make: Callable[[int], Plan], row: int, pattern: Pattern) -> Plan:
+        """What is to be done depends on no more than what a row says something of: there are few such patterns."""
+        known = self._plans.get((make.__name__, pattern))
+        if known is None:
+            known = self._plans[make.__name__, pattern] = make(row)
+        return known
 
     def _plan_new(self, row: int) -> Plan:
         names = []
@@ -128,20 +141,22 @@ class Chunk:
             names.append(column.name)
         return Action.CREATED, tuple(names)
 
-    def _plan_change(self, row: int, there: Key) -> Plan:
+    def _plan_change(self, row: int) -> Plan:
         names = []
         for column in self._target.columns(self._given.columns):
             value = self._given.value(column.name, row)
-            if value is NOTHING or column.name in self._key:
-                continue
-            if column.name in self._by:
-                if value != there[self._by.index(column.name)]:
-                    raise RowRefused(f"{self._given.called(column)} is for good, and cannot be changed; leave it empty")
+            if value is NOTHING or column.name in self._key or column.name in self._by:
                 continue
             if value is None:
                 self._refuse_null(column, row)
             names.append(column.name)
         return Action.UPDATED, tuple(names)
+
+    def _refuse_other(self, row: int, there: Key) -> None:
+        """A primary key is said again at most."""
+        for column, known in zip(self._target.columns(self._by), there, strict=True):
+            if column.name not in self._key and self._given.value(column.name, row) not in (NOTHING, known):
+                raise RowRefused(f"{self._given.called(column)} is for good, and cannot be changed; leave it empty")
 
     def _refuse_null(self, column: Column, row: int) -> None:
         if not column.nullable:

@@ -85,7 +85,7 @@ class Desk:
 
     def add(self, source: Path, name: str | None = None, *, again: bool = False) -> DataCenterFile:
         """Copies a file into the storage. `again`: also one that was imported before. Raises FileRefused."""
-        with self.center.locked():
+        with self.center.adding():
             return add(self.center, source, name=name, known=_never if again else self.when_imported)[0]
 
     def when_imported(self, digest: str) -> str | None:

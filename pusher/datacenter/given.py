@@ -95,6 +95,14 @@ class Given:
         """NOTHING if the row says nothing of this column."""
         return self._values[name][row] if name in self._values else NOTHING
 
+    def patterns(self, rows: Sequence[int]) -> Sequence[tuple[object, ...]]:
+        """Of each row, column by column, whether it says something: NOTHING, None for NULL, or True."""
+        said = [
+            [value if value is NOTHING or value is None else True for value in map(values.__getitem__, rows)]
+            for values in self._values.values()
+        ]
+        return list(zip(*said, strict=True)) if said else [()] * len(rows)
+
     def taken(self, names: Sequence[str], rows: Sequence[int]) -> RowSet:
         """NULL where a row says nothing."""
         columns = []

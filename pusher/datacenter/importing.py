@@ -30,6 +30,11 @@ CHUNK_ROWS = 1000
 _ATTEMPTS = 5  # of a chunk that meets another writer
 _WHAT = "the target"
 
+
+class _Busy(Exception):
+    """Another writer was in the way."""
+
+
 ProcessorOf = Callable[[str], Processor]
 
 
@@ -109,24 +114,35 @@ class _Rows:
 
     def _take(self, chunk: Sequence[Line], rows: Sequence[Sequence[str]], mode: Mode, begun: float) -> None:
         """One transaction; again if another writer was in the way."""
-        before = self._run.state.sizes
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                with reaching(_WHAT), writing(self._engine).begin() as connection:
-                    results = self._processor.apply(connection, mode, self._mapping.names, rows)
-                    run = self._noted(chunk, results, begun)
-                    self._register.note(connection, run)
-            except sa.exc.DBAPIError as error:
-                self._work.cut_back(before)
-                if fault_of(error) is not Fault.CONTENTION or attempt == _ATTEMPTS:
-                    reason = first_line(error.orig or error)
-                    raise PusherError(f"{self._processor.name} cannot be changed: {reason}; see the target") from error
-            except BaseException:
-                self._work.cut_back(before)
-                raise
-            else:
-                self._run = run
+                with reaching(_WHAT):
+                    self._attempt(chunk, rows, mode, begun)
                 return
+            except _Busy as busy:
+                if attempt == _ATTEMPTS:
+                    raise PusherError(f"{_WHAT} is too busy: {busy}; the next run goes on from here") from busy
+
+    def _attempt(self, chunk: Sequence[Line], rows: Sequence[Sequence[str]], mode: Mode, begun: float) -> None:
+        try:
+            with writing(self._engine).begin() as connection:
+                results = self._processor.apply(connection, mode, self._mapping.names, rows)
+                run = self._noted(chunk, results, begun)
+                self._register.note(connection, run)
+        except sa.exc.DBAPIError as error:
+            self._work.cut_back(self._run.state.sizes)
+            reason = first_line(error.orig or error)
+            match fault_of(error):
+                case Fault.CONTENTION:
+                    raise _Busy(reason) from error
+                case Fault.MOMENT:
+                    raise
+                case _:
+                    raise PusherError(f"{self._processor.name} cannot be changed: {reason}; see the target") from error
+        except BaseException:
+            self._work.cut_back(self._run.state.sizes)
+            raise
+        self._run = run
 
     def _noted(self, chunk: Sequence[Line], results: Sequence[Result], begun: float) -> Run:
         """The run as it is once the transaction is: what came of the rows is on the disk before."""
@@ -135,7 +151,7 @@ class _Rows:
         finished = [line.cells for line, result in both if isinstance(result, Done)]
         self._work.add(finished, [[*line.cells, result.reason] for line, result in both if isinstance(result, Refused)])
         removed = [result.removed for result in results if isinstance(result, Done) and result.removed]
-        self._work.bury(self._processor.name, removed, now)
+        self._work.bury(removed, now)
         state = self._run.state
         return replace(
             self._run,

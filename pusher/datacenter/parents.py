@@ -136,10 +136,22 @@ def bind(
     bound, refused = [], dict[int, str]()
     for column, values in zip(columns, rows.columns, strict=True):
         called = msgspec.structs.replace(column, name=names.get(column.name, column.name))
-        parameters, faults = to_parameters(dialect, called, values)
+        parameters, faults = _parameters(dialect, called, values)
         bound.append(parameters)
         refused |= {index: f"{reason}; {remedy(column)}" for index, reason in faults.items() if index not in refused}
     return list(zip(*bound, strict=True)), refused
+
+
+def _parameters(dialect: str, column: Column, values: list[Any]) -> tuple[list[Any], dict[int, str]]:
+    """NULL goes as it is: without it, most columns are bound as a whole."""
+    places = [place for place, value in enumerate(values) if value is not None]
+    if len(places) == len(values) or not column.nullable:
+        return to_parameters(dialect, column, values)
+    known, faults = to_parameters(dialect, column, [values[place] for place in places])
+    bound: list[Any] = [None] * len(values)
+    for place, parameter in zip(places, known, strict=True):
+        bound[place] = parameter
+    return bound, {places[index]: reason for index, reason in faults.items()}
 
 
 def match_exactly(

@@ -20,7 +20,7 @@ from pusher.errors import AlreadyRunning, FileRefused
 
 FOLDERS = ("deleted", "finished", "logs", "unfinished")
 _PRIVATE = 0o700
-_LOCK = ".lock"
+_LOCK, _LOCK_OF_ADDING = ".lock", ".adding"
 PART = ".part."  # how what is not yet whole is called
 _READ_BYTES = 1 << 20
 _UNITS = (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10))
@@ -154,19 +154,29 @@ class DataCenter:
             found.carry_out()
 
     @contextmanager
+    def adding(self) -> Iterator[None]:
+        """Waits until nobody else adds files, and holds that."""
+        with self._hold(_LOCK_OF_ADDING, fcntl.LOCK_EX):
+            for left in self.storage.glob(f"{PART}*"):  # by a process that was killed: nobody else is at work
+                left.unlink()
+            yield
+
+    @contextmanager
     def locked(self) -> Iterator[None]:
-        """Holds the storage. Raises AlreadyRunning."""
-        with writing(self.storage / _LOCK):
-            handle = os.open(self.storage / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        """Holds the storage: nobody else imports. Raises AlreadyRunning."""
         try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise AlreadyRunning(f"another import works in {self.storage}; try again when it has ended") from None
+            with self._hold(_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                yield
+        except BlockingIOError:
+            raise AlreadyRunning(f"another import works in {self.storage}; try again when it has ended") from None
+
+    @contextmanager
+    def _hold(self, name: str, how: int) -> Iterator[None]:
+        with writing(self.storage / name):
+            handle = os.open(self.storage / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(handle, how)
             self.check()
-            for pattern in (f"{PART}*", f".{JOURNAL}.*"):
-                for left in self.storage.glob(pattern):  # by a process that was killed: nobody else is at work
-                    left.unlink()
             yield
         finally:
             os.close(handle)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count, takewhile
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,15 +31,15 @@ DELETED_DATE = "del_date"
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What a run is to do. `run`: 32 letters that no other has. `began`: naive, in UTC. `deleted`: the bytes of each
-    file of removed rows before the run."""
+    """What a run is to do. `run`: 32 letters that no other has. `began`: naive, in UTC. `graves`: the bytes of each
+    file that removed rows may be added to, before the run."""
 
     run: str
     name: str
     choice: Choice
     form: Form
     began: dt.datetime
-    deleted: dict[str, int] = field(default_factory=dict)
+    graves: dict[str, int] = field(default_factory=dict)
 
 
 class Work:
@@ -50,7 +50,6 @@ class Work:
         self._folder = center.storage / FOLDER
         self.order = order
         self.source = self._folder / order.name
-        self._heads: set[Path] = set()
 
     @staticmethod
     def begin(center: DataCenter, order: Order) -> Work:
@@ -58,7 +57,8 @@ class Work:
         folder = center.storage / FOLDER
         with disk.writing(folder):
             folder.mkdir(mode=_PRIVATE, exist_ok=True)
-        work = Work(center, replace(order, deleted=_sizes(center.deleted.glob("*.csv"))))
+        work = Work(center, order)
+        work.order = replace(order, graves={path.name: path.stat().st_size for path in work._graves()})
         work._note()
         work._take()
         return work
@@ -99,15 +99,16 @@ class Work:
 
     def cut_back(self, sizes: Mapping[str, int]) -> None:
         """Takes off the result files what stands behind `sizes`: of rows that are not done. Raises WriteFailed."""
-        self._heads.clear()  # some may be cut off
-        for name in (_FINISHED, _PENDING):
-            _cut(self._folder / name, sizes.get(name, 0))
-        for path in self._center.deleted.glob("*.csv"):
-            _cut(path, sizes.get(path.name, self.order.deleted.get(path.name, 0)))
+        for path in (self._folder / _FINISHED, self._folder / _PENDING):
+            _cut(path, sizes.get(path.name, 0))
+        for path in self._graves():
+            _cut(path, sizes.get(_grave_key(path), self.order.graves.get(path.name, 0)))
 
     def sizes(self) -> dict[str, int]:
         """The bytes of the files of this run, and of those that removed rows went to."""
-        return _sizes([self._folder / _FINISHED, self._folder / _PENDING, *self._center.deleted.glob("*.csv")])
+        results = (path for path in (self._folder / _FINISHED, self._folder / _PENDING) if path.exists())
+        sizes = {path.name: path.stat().st_size for path in results}
+        return sizes | {_grave_key(path): path.stat().st_size for path in self._graves()}
 
     def add(self, finished: Sequence[Sequence[str]], refused: Sequence[Sequence[str]]) -> None:
         """Rows by the columns of the file; those that were refused have the reason behind them. Raises WriteFailed."""
@@ -115,13 +116,13 @@ class Work:
         self._append(self._folder / _FINISHED, columns, finished)
         self._append(self._folder / _PENDING, (*columns, ERRORS), refused)
 
-    def bury(self, table: str, rows: Sequence[Mapping[str, str]], now: dt.datetime) -> None:
+    def bury(self, rows: Sequence[Mapping[str, str]], now: dt.datetime) -> None:
         """Rows that are about to go, all with the same columns. Raises WriteFailed."""
         if rows:
             columns = (*rows[0], DELETED_DATE)
             moment = now.isoformat(sep=" ", timespec="seconds")
             cells = [[*row.values(), moment] for row in rows]
-            self._append(self._grave(table, columns), columns, cells)
+            self._append(self._grave(columns), columns, cells)
 
     def distribute(self, *, ok: bool) -> None:
         """Brings all files where they belong; then the work folder is no more."""
@@ -137,27 +138,38 @@ class Work:
 
     def _append(self, path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         text = "".join(map(row_text, rows))
-        if path not in self._heads:
-            self._heads.add(path)
-            if not path.exists() or not path.stat().st_size:
-                text = row_text(columns) + text
+        if not path.exists() or not path.stat().st_size:
+            text = row_text(columns) + text
         if text:
             disk.append(path, text.encode())
 
-    def _grave(self, table: str, columns: Sequence[str]) -> Path:
-        """The file of removed rows of a table that has these columns."""
-        head, stem, number = row_text(columns).encode(), quote(table, safe=" "), 1
-        while True:
-            path = self._center.deleted / (f"{stem}.csv" if number == 1 else f"{stem}-{number}.csv")
-            with suppress(FileNotFoundError), os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-                if file.read(len(head)) not in (head, b""):
-                    number += 1
-                    continue
-            return path
+    def _grave(self, columns: Sequence[str]) -> Path:
+        """The file of removed rows that has these columns."""
+        head = row_text(columns).encode()
+        return next(path for path in self._numbered_graves() if _begins_with(path, head))
+
+    def _graves(self) -> Iterator[Path]:
+        """The files of removed rows of the processor that are there."""
+        return takewhile(Path.exists, self._numbered_graves())
+
+    def _numbered_graves(self) -> Iterator[Path]:
+        stem = quote(self.order.choice.processor, safe=" ")
+        names = (f"{stem}.csv" if number == 1 else f"{stem}-{number}.csv" for number in count(1))
+        return (self._center.deleted / name for name in names)
 
 
-def _sizes(files: Iterable[Path]) -> dict[str, int]:
-    return {path.name: path.stat().st_size for path in files if path.exists()}
+def _begins_with(path: Path, head: bytes) -> bool:
+    """Whether a file begins so, or may: it is empty, or is not there."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    with open(handle, "rb") as file:
+        return file.read(len(head)) in (head, b"")
+
+
+def _grave_key(path: Path) -> str:
+    return f"deleted/{path.name}"
 
 
 def _cut(path: Path, size: int) -> None:

@@ -16,7 +16,7 @@ from pusher.datacenter.register import Run
 from pusher.datacenter.storage import DataCenterFile
 from pusher.errors import FileRefused, PusherError
 from pusher.rest.imports_runs import Imports, Started, doing, line_count, newest_run
-from pusher.rest.rendering import Page, import_path
+from pusher.rest.rendering import Page, import_path, wants_json
 
 FOLDERS = ("pending", "finished", "unfinished")
 _NEWEST_FILES = 20
@@ -163,9 +163,13 @@ def result_page(request: Request) -> Page:
     desk, name = desk_of(request), request.path_params["name"]
     started = imports_of(request).started(desk.location, name)
     state, run = _state(desk, name, started, request.query_params.get("after"))
+    error = str(started.error) if state in ("broken", "none") and started and started.error else None
     pending = {file.name for file in files_in(desk, "pending")}
-    facts = {"location": desk.location, "name": name, "state": state, "run": _run(run) if run else None}
-    facts["error"] = str(started.error) if state in ("broken", "none") and started and started.error else None
+    if state == "none" and not error:  # or only another worker knows why it did not begin
+        if name in pending and not wants_json(request):
+            return Page(to=import_path(desk.location, name))
+        raise HTTPException(404, f"no run of {name} is known in {desk.location}")
+    facts = {"location": desk.location, "name": name, "state": state, "error": error, "run": _run(run) if run else None}
     return Page(
         template="import_result.html",
         facts=facts | _progress(started, run),
@@ -175,8 +179,7 @@ def result_page(request: Request) -> Page:
 
 
 def _state(desk: Desk, name: str, started: Started | None, after: str | None) -> tuple[str, Run | None]:
-    """How it is with a run: ended, running, broken (off), or none, as it ended before it began. Raises 404 if there was
-    no run."""
+    """How it is with a run: ended, running, broken (off), or none, which is so if it was refused."""
     now = doing(desk)  # asked first, since a run that ends meanwhile is then found to have ended
     run = newest_run(desk, name)
     if run is not None and run.run == after:
@@ -187,9 +190,7 @@ def _state(desk: Desk, name: str, started: Started | None, after: str | None) ->
         return "running", run
     if now.undone == name:
         return "broken", run
-    if started is not None and started.error:
-        return "none", None
-    raise HTTPException(404, f"no run of {name} is known in {desk.location}")
+    return "none", None
 
 
 def _progress(started: Started | None, run: Run | None) -> dict[str, int | None]:

@@ -25,7 +25,7 @@ from tests.fault.import_site import NUMBER, Cells, Storage, mended, write_config
 from tests.stage import start_pusher
 
 ROWS = int(os.environ.get("IMPORT_ROWS", "5000"))
-_FIRST_ROWS = max(1000, ROWS // 20)  # of a file before, with which memory is compared
+_FIRST_ROWS = ROWS // 5  # of a file before, with which memory is compared
 _BAD_ONE_IN = 100
 _GROWTH_MB = 6
 _LEAST_ROWS_A_SECOND = 5000  # of the full size alone: a short run is mostly the start of the process

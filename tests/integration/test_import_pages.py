@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,18 @@ def test_a_run_that_takes_long_is_followed(scene: Scene) -> None:
     assert "Refresh" not in ended.headers and scene.registry.houses() == [("1 High St", None, None)]
 
 
+def test_a_run_is_not_taken_for_the_one_before(scene: Scene) -> None:
+    clerk = scene.clerk()
+    for address in ("1 High St", "2 High St"):
+        clerk.page = clerk.get("/import")
+        clerk.upload("houses.csv", f"address\n{address}\n")
+        with scene.registry.held() if address == "2 High St" else nullcontext():
+            page = clerk.post("/import/registry/houses.csv", {"do": "run"})
+            assert ("is being imported" in page.text) == (address == "2 High St")
+    wait_until(lambda: "The row is in" in clerk.get(page.url.removeprefix(scene.url)).text)
+    assert len(scene.registry.houses()) == 2
+
+
 def test_a_second_run_on_a_storage_is_refused(scene: Scene) -> None:
     clerk = scene.clerk()
     clerk.upload("houses.csv", HOUSES)
@@ -168,6 +181,13 @@ def test_a_mapping_that_will_not_do_is_refused(scene: Scene) -> None:
         answer = clerk.post("/import/registry/houses.csv", mapping(**{"column-1": "address"} | wishes))
         assert "both give address" in answer.text and answer.status_code == (422 if wishes else 200)
     assert scene.registry.houses() == [] and list(scene.registry.files()) == ["houses.csv"]
+
+
+def test_a_file_that_was_never_run_has_no_result(scene: Scene) -> None:
+    clerk = scene.clerk()
+    clerk.upload("houses.csv", HOUSES)
+    assert clerk.get("/import/registry/houses.csv/result").url == f"{scene.url}/import/registry/houses.csv"
+    assert scene.script("GET", "/import/registry/houses.csv/result.json").status_code == 404
 
 
 def test_a_target_that_is_gone_hides_no_file(scene: Scene) -> None:
