@@ -60,8 +60,10 @@ def _map(text: str, _: Place) -> Pairs:
 
 
 def _null(text: str, _: Place) -> str:
-    if not text or len(text) > _LONGEST_NULL:
-        raise Fault(f"is empty or longer than {_LONGEST_NULL} letters; write what stands for NULL, such as XXX")
+    if not text.strip("\\") or len(text) > _LONGEST_NULL:
+        raise Fault(
+            f"is empty, nothing but \\, or longer than {_LONGEST_NULL} letters; write what stands for NULL, such as XXX"
+        )
     return text
 
 

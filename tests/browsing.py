@@ -26,7 +26,8 @@ _AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
 _WIDE = """[...document.querySelectorAll("body *")].filter(each =>
     each.getBoundingClientRect().right > innerWidth && !each.closest(".scroll"))
     .map(each => each.outerHTML.slice(0, 90))"""
-_WAIT_MILLISECONDS = 10_000
+_WAIT_MILLISECONDS = 30_000  # on a machine that has other work
+expect.set_options(timeout=_WAIT_MILLISECONDS)
 _UPDATE = os.environ.get("UPDATE_SCREENSHOTS") == "1"
 # Colours do not depend on the width, nor what fits on the colours.
 SCREENS = [(390, 844, "light"), (1440, 900, "dark")] + _UPDATE * [(390, 844, "dark"), (1440, 900, "light")]

@@ -158,36 +158,33 @@ def _ordered(rows: list[Key], places: list[int]) -> list[Key]:
 
 
 def _write_or_split(
-    connection: sa.Connection, write: Callable[[list[Any]], object], rows: list[Any], names: Sequence[str]
+    connection: sa.Connection,
+    write: Callable[[list[Any]], object],
+    rows: list[Any],
+    names: Sequence[str],
+    start: int = 0,
 ) -> dict[int, str]:
     """All rows at once; if the database refuses, each half by itself, down to the row that is at fault.
 
-    Returns the reason for each index that was refused.
+    Returns the reason for each index that was refused, counted from `start`.
     """
-    refused: dict[int, str] = {}
-
-    def attempt(part: list[Any], start: int) -> None:
-        if not part:
-            return
-        savepoint = connection.begin_nested()
-        try:
-            write(part)
-            savepoint.commit()
-            return
-        except Exception as error:
-            if fault_of(error) is not Fault.ROW:
-                raise
-            savepoint.rollback()
-            error.__traceback__ = None  # through it the driver's error holds all rows until garbage is collected
-            if len(part) == 1:
-                refused[start] = reason_of(error, names)
-                return
-        middle = len(part) // 2
-        attempt(part[:middle], start)
-        attempt(part[middle:], start + middle)
-
-    attempt(rows, 0)
-    return refused
+    if not rows:
+        return {}
+    savepoint = connection.begin_nested()
+    try:
+        write(rows)
+        savepoint.commit()
+        return {}
+    except Exception as error:
+        if fault_of(error) is not Fault.ROW:
+            raise
+        savepoint.rollback()
+        error.__traceback__ = None  # the driver's error refers to itself, and so would keep all rows until a collection
+        if len(rows) == 1:
+            return {start: reason_of(error, names)}
+    middle = len(rows) // 2
+    refused = _write_or_split(connection, write, rows[:middle], names, start)
+    return refused | _write_or_split(connection, write, rows[middle:], names, start + middle)
 
 
 def _binds(names: Iterable[str]) -> dict[str, sa.BindParameter[Any]]:

@@ -12,6 +12,7 @@ from pusher.datacenter.cells import NOTHING, write_cells
 from pusher.datacenter.explaining import refused_removal, refused_write
 from pusher.datacenter.given import Given
 from pusher.datacenter.links import Rows
+from pusher.datacenter.owning import Owners
 from pusher.datacenter.parents import match_exactly
 from pusher.datacenter.processing import Action, Done, Mode, Refused, Result, RowRefused
 from pusher.datacenter.waves import stretches, waves
@@ -32,6 +33,7 @@ class Chunk:
         self._mode = mode
         self._null = null
         self._given = given
+        self._owners = Owners(target, schema)
         self._done: dict[int, Done] = {}
         self._plans: dict[tuple[str, Pattern], Plan] = {}
         self._by = self._table.primary_key or rows.key
@@ -176,6 +178,7 @@ class Chunk:
             keys = RowSet.of(self._by, [there[row][0][: len(self._by)] for row in rows])
             wanted = RowSet(names=(*self._by, *names), columns=[*keys.columns, *wanted.columns])
         bound, faults = self._given.bound(wanted)
+        faults |= self._foreign(wanted, new=action is Action.CREATED)
         whole = [place for place in range(len(rows)) if place not in faults]
         given = [bound[place] for place in whole] if faults else bound
         if action is Action.CREATED:
@@ -193,6 +196,11 @@ class Chunk:
         for place, row in enumerate(rows):
             if place not in faults:
                 self._done[row] = Done(action, gone[place])
+
+    def _foreign(self, wanted: RowSet, *, new: bool) -> dict[int, str]:
+        owners = self._owners.of(wanted, new=new)
+        told = f"this row of {self._table.name} belongs to site {{}}, which pushes it; have it changed there"
+        return {place: told.format(owner) for place, owner in enumerate(owners) if owner is not None}
 
     def _pass_numbers(self, names: Sequence[str]) -> None:
         """Has PostgreSQL go on behind the numbers that a file brought, as the other databases do by themselves."""

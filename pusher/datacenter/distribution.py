@@ -118,7 +118,7 @@ def _rows_target(folder: Path, stem: str, mode: Mode, rows: Path) -> tuple[Path,
             return path, 0
         if path.is_symlink() or not path.is_file():
             raise FileRefused(f"{path} is a link or no file; remove it")
-        if not path.stat().st_size or _head(path) == head:
+        if not path.stat().st_size or _head(path).rstrip() == head.rstrip():
             return path, path.stat().st_size
     raise AssertionError
 

@@ -14,6 +14,8 @@ from pusher.wire.tables import Column, Kind, RowSet, Table
 Select: TypeAlias = Any  # SQLAlchemy's own is generic over every column
 Narrow = Callable[[Select], Select]
 
+# Values within a statement would refer to themselves, and stay until a collection.
+_KEYS = sa.bindparam("keys", expanding=True)
 _KEYS_IN_ONE_QUERY = 500
 _TUPLES_IN_ONE_QUERY = 50  # MariaDB compares each with all others first
 _PLAIN_TEXT = re.compile(r"(VARCHAR|TEXT)\b")
@@ -97,16 +99,18 @@ def read_by_key(
     for at in range(0, len(keys), size):
         chunk = keys[at : at + size]
         if len(by) == 1:
-            condition = source.c[by[0]].in_([key[0] for key in chunk])
+            condition = source.c[by[0]].in_(_KEYS)
+            wanted: list[Any] = [key[0] for key in chunk]
         else:
-            condition = sa.tuple_(*(source.c[name] for name in by), types=[Raw()] * len(by)).in_(list(chunk))
-        rows += _fetched(connection, select_raw(dialect, table, names).where(condition))
+            condition = sa.tuple_(*(source.c[name] for name in by), types=[Raw()] * len(by)).in_(_KEYS)
+            wanted = list(chunk)
+        rows += _fetched(connection, select_raw(dialect, table, names).where(condition), {_KEYS.key: wanted})
     return to_plain(table, names, rows)
 
 
-def _fetched(connection: sa.Connection, query: Select) -> list[tuple[Any, ...]]:
+def _fetched(connection: sa.Connection, query: Select, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
     """As the driver has them: nothing is to be converted, and SQLAlchemy's rows would double the time."""
-    result = connection.execute(query)
+    result = connection.execute(query, values)
     try:
         return list(result.cursor.fetchall())
     finally:
