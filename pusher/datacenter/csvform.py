@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import stat
 import zlib
 from collections.abc import Iterator, Sequence
@@ -23,13 +24,17 @@ from pusher.formulas import guarded, unguarded
 ERRORS = "--ERRORS--"
 LONGEST_LINE = 1 << 20
 MOST_BYTES = 2 << 30
+MOST_RATIO = 200  # rows of a table hardly reach 30
 MOST_COLUMNS = 1000
+_UNSUSPICIOUS = 64 << 20
 _PART = 1 << 16
 _SAMPLE = 1 << 16
 _DELIMITERS = ",;\t|"
-_ENCODINGS = ("utf-8", "cp1252")
+_ASCII = bytes(range(128))
+_UTF_8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _MARK = "\ufeff"
 _MARKS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be"))
+_SPOKEN = {"utf-8": "UTF-8", "cp1252": "Windows-1252", "utf-16-le": "UTF-16", "utf-16-be": "UTF-16"}
 _GZIP = b"\x1f\x8b"
 
 
@@ -75,55 +80,66 @@ def examine(path: Path, *, name: str | None = None) -> Form:
     """Reads all of a file, which is called `name` if not as `path` is. Raises FileRefused, naming the line at fault."""
     name = name or path.name
     with _opened(path, name) as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        size = file.tell()
-        file.seek(0)
+        size = os.fstat(file.fileno()).st_size
         compressed = file.read(2) == _GZIP
     encoding = _encoding(path, name, compressed)
     with _texts(path, name, compressed, encoding) as texts:
         sample = "".join(islice(texts, 100))[:_SAMPLE]
     delimiter = _delimiter(sample)
     with _texts(path, name, compressed, encoding) as texts:
-        return _examined(name, texts, encoding, delimiter, digest, size, compressed)
+        width, errors_at, columns, rows = _examined(name, texts, delimiter)
+    with _opened(path, name) as file:  # last, since most of what is no CSV file is known by its first lines
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if file.tell() != size:
+            raise FileRefused(f"{name} changed while it was read; try again when it is complete")
+    return Form(
+        encoding=encoding,
+        delimiter=delimiter,
+        columns=columns,
+        width=width,
+        errors_at=errors_at,
+        digest=digest,
+        bytes=size,
+        rows=rows,
+        compressed=compressed,
+    )
 
 
 def lines(path: Path, form: Form, skip: int = 0) -> Iterator[Line]:
     """The rows that are not blank, without the first `skip`. Raises FileRefused."""
     places = [place for place in range(len(form.columns) + (form.errors_at is not None)) if place != form.errors_at]
     with _texts(path, path.name, form.compressed, form.encoding) as texts:
-        for number, row in islice(_rows(path.name, texts, form.delimiter), 1 + skip, None):
+        rows = _rows(path.name, texts, form.delimiter)
+        next(rows, None)
+        for number, row in islice(_given(rows, form.errors_at), skip, None):
             if len(row) < form.width:
                 row += [""] * (form.width - len(row))
             yield Line(number, [unguarded(row[place]) for place in places])
 
 
-def _examined(
-    name: str, texts: Iterator[str], encoding: str, delimiter: str, digest: str, size: int, compressed: bool
-) -> Form:
+def _examined(name: str, texts: Iterator[str], delimiter: str) -> tuple[int, int | None, tuple[str, ...], int]:
+    """How wide the head is, where in it the reasons are, the other columns, and how many rows there are."""
     rows = _rows(name, texts, delimiter)
     number, head = next(rows, (1, []))
     while head and not head[-1].strip():
         head.pop()
     errors_at, columns = _head(name, number, [unguarded(cell.strip()) for cell in head])
     count = 0
-    for number, row in rows:
+    for number, row in _given(rows, errors_at):
         count += 1
         if len(row) > len(head) and any(cell.strip() for cell in row[len(head) :]):
             raise FileRefused(
                 f"{name}, line {number}: {len(row)} cells, and the head has {len(head)}; quote cells that hold a "
                 f"{delimiter!r}, or take out what is too much"
             )
-    return Form(
-        encoding=encoding,
-        delimiter=delimiter,
-        columns=columns,
-        width=len(head),
-        errors_at=errors_at,
-        digest=digest,
-        bytes=size,
-        rows=count,
-        compressed=compressed,
-    )
+    return len(head), errors_at, columns, count
+
+
+def _given(rows: Iterator[tuple[int, list[str]]], errors_at: int | None) -> Iterator[tuple[int, list[str]]]:
+    """Without rows of which nothing is left but the reason."""
+    if errors_at is None:
+        return rows
+    return (each for each in rows if any(map(str.strip, each[1][:errors_at] + each[1][errors_at + 1 :])))
 
 
 def _head(name: str, number: int, head: list[str]) -> tuple[int | None, tuple[str, ...]]:
@@ -212,9 +228,12 @@ def _opened(path: Path, name: str) -> Iterator[BufferedReader]:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise FileRefused(f"cannot read {name}: {error.strerror}; put the file itself there") from error
+    except ValueError as error:  # a path that no system has
+        raise FileRefused(f"cannot read {name!r}: {error}; correct its name") from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise FileRefused(f"cannot read {name}: it is no file; put the file itself there")
     with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise FileRefused(f"cannot read {name}: it is no file; put the file itself there")
         try:
             yield file
         except OSError as error:
@@ -224,39 +243,44 @@ def _opened(path: Path, name: str) -> Iterator[BufferedReader]:
 @contextmanager
 def _unpacked(path: Path, name: str, compressed: bool) -> Iterator[Iterator[bytes]]:
     with _opened(path, name) as file:
-        yield _parts(name, gzip.GzipFile(fileobj=file) if compressed else file)
+        yield _parts(name, gzip.GzipFile(fileobj=file) if compressed else file, file)
 
 
-def _parts(name: str, file: BufferedReader | gzip.GzipFile) -> Iterator[bytes]:
+def _parts(name: str, file: BufferedReader | gzip.GzipFile, packed: BufferedReader) -> Iterator[bytes]:
     total = 0
     try:
         while part := file.read(_PART):
             total += len(part)
             if total > MOST_BYTES:
                 raise FileRefused(f"{name} has more than {MOST_BYTES >> 30} GB unpacked; cut it into several")
+            if total > _UNSUSPICIOUS and total > MOST_RATIO * packed.tell():
+                raise FileRefused(f"{name} is over {MOST_RATIO} times as large unpacked; unpack it and look at it")
             yield part
     except (zlib.error, EOFError, gzip.BadGzipFile) as error:
         raise FileRefused(f"{name} is damaged: {error}; pack it anew") from error
 
 
 def _encoding(path: Path, name: str, compressed: bool) -> str:
-    """As its first bytes say, else the first in which all of it can be read."""
+    """As its first bytes say, else UTF-8, unless hardly any letter beyond ASCII is such."""
     with _unpacked(path, name, compressed) as parts:
         first = next(parts, b"")
     for mark, encoding in _MARKS:
         if first.startswith(mark):
             return encoding
-    for encoding in _ENCODINGS:
-        decoder = codecs.getincrementaldecoder(encoding)()
-        try:
-            with _unpacked(path, name, compressed) as parts:
-                for part in parts:
-                    decoder.decode(part)
-                decoder.decode(b"", final=True)
-            return encoding
-        except UnicodeDecodeError:
-            continue
-    raise FileRefused(f"{name} is neither UTF-8, nor UTF-16, nor Windows-1252; save it as UTF-8")
+    if len(first) > 1 and not (first[0] and first[1]) and first[0] != first[1]:
+        return "utf-16-be" if not first[0] else "utf-16-le"
+    letters = high = line = 0
+    with _unpacked(path, name, compressed) as parts:
+        for part in parts:
+            last = part.rfind(b"\n")
+            line = line + len(part) if last < 0 else len(part) - last
+            if b"\0" in part or line > 4 * LONGEST_LINE:  # is found out once it is read line by line
+                break
+            if not part.isascii():
+                high += len(part.translate(None, _ASCII))
+                letters += sum(map(len, _UTF_8.findall(part)))
+    # A letter may be cut in two where a part ends.
+    return "utf-8" if 2 * letters >= high else "cp1252"
 
 
 @contextmanager
@@ -273,7 +297,8 @@ def _split(name: str, parts: Iterator[bytes], encoding: str) -> Iterator[str]:
         try:
             text = rest + decoder.decode(part, final=not part)
         except UnicodeDecodeError as error:
-            raise FileRefused(f"{name}, behind line {number}: is not {encoding}; save it as UTF-8") from error
+            number += part[: error.start].count(b"\n")
+            raise FileRefused(f"{name}, line {number}: is not {_SPOKEN[encoding]}; save the file as UTF-8") from error
         if "\0" in text:
             number += text[: text.index("\0")].count("\n")
             raise FileRefused(f"{name}, line {number}: holds the character NUL; save it as CSV text")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pusher import disk
-from pusher.datacenter.csvform import MOST_BYTES, Form, examine
+from pusher.datacenter.csvform import MOST_BYTES, Form, digest_of, examine
 from pusher.datacenter.names import SUFFIXES, check_name, pending_name, stem_of
 from pusher.datacenter.processing import Mode
 from pusher.datacenter.storage import PART, DataCenter, DataCenterFile
@@ -38,15 +38,16 @@ def add(center: DataCenter, source: Path, *, name: str | None, known: Known) -> 
         raise FileRefused(f"{name} is in {center.storage} already; import it first, or choose another name")
     if len(waiting) >= MOST_PENDING and name not in waiting:
         raise FileRefused(f"{len(waiting)} files wait in {center.storage}, and {MOST_PENDING} may; import them first")
+    form = examine(source, name=name)
+    when = None if again else known(form.digest)
+    if when:
+        raise FileRefused(f"{name} was imported already, {when}; add it with --again if that is meant")
     handle, copy = tempfile.mkstemp(prefix=PART, dir=center.storage)
     try:
-        # Looked at is what is kept: the file that it comes from may change meanwhile.
         with disk.writing(Path(copy)), open(handle, "wb") as out:
             _copy(source, out.fileno())
-        form = examine(Path(copy), name=name)
-        when = None if again else known(form.digest)
-        if when:
-            raise FileRefused(f"{name} was imported already, {when}; add it with --again if that is meant")
+        if digest_of(Path(copy)) != form.digest:
+            raise FileRefused(f"{name} changed while it was copied; try again when it is complete")
         with disk.writing(center.storage / name):
             os.replace(copy, center.storage / name)
             disk.sync_folder(center.storage)

@@ -7,8 +7,9 @@ import fcntl
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,14 +145,28 @@ class DataCenter:
         then, as after a kill, `resume` completes it.
         """
         self.check()
-        Distribution.plan(self.storage, ok, source, finished, pending, Mode(mode)).carry_out()
+        given = [path for path in (finished, pending) if path]
+        if finished.parent.parent != self.storage:
+            finished, pending = self._brought_in(finished, pending)
+        Distribution.plan(self.storage, ok, source, finished, pending, Mode(mode)).carry_out(self.storage)
+        with suppress(OSError):  # of a folder elsewhere nothing goes that was not given
+            for path in given:
+                path.unlink(missing_ok=True)
+            given[0].parent.rmdir()
+
+    def _brought_in(self, finished: Path, pending: Path | None) -> tuple[Path, Path | None]:
+        """Copies of results that are elsewhere, in a folder of the storage: what is renamed is on one disk."""
+        with writing(self.storage):
+            folder = Path(tempfile.mkdtemp(prefix=".results.", dir=self.storage))
+            copies = [Path(shutil.copy(path, folder)) for path in (finished, pending) if path]
+        return copies[0], copies[1] if pending else None
 
     def resume(self) -> None:
         """Completes a distribution that was broken off. Raises WriteFailed or ArchiveDamaged."""
         self.check()
         found = Distribution.found(self.storage)
         if found:
-            found.carry_out()
+            found.carry_out(self.storage)
 
     @contextmanager
     def adding(self) -> Iterator[None]:
@@ -166,6 +181,8 @@ class DataCenter:
         """Holds the storage: nobody else imports. Raises AlreadyRunning."""
         try:
             with self._hold(_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                for left in self.storage.glob(f".{JOURNAL}.*"):  # by a process that was killed: nobody else is at work
+                    left.unlink()
                 yield
         except BlockingIOError:
             raise AlreadyRunning(f"another import works in {self.storage}; try again when it has ended") from None
@@ -201,9 +218,9 @@ def _may_be(name: str) -> bool:
 
 def _within(storage: Path) -> list[str]:
     """All files of a storage, by their path in it; not the folders, and not what pusher works with itself."""
-    hidden = (_LOCK, JOURNAL)
-    found = [path for path in storage.rglob("*") if not path.is_dir() and path.name not in hidden]
-    return sorted(str(path.relative_to(storage)) for path in found)
+    hidden = (_LOCK, _LOCK_OF_ADDING, JOURNAL)
+    found = [path for path in storage.rglob("*") if path.is_symlink() or not path.is_dir()]
+    return sorted(str(path.relative_to(storage)) for path in found if path.name not in hidden)
 
 
 def _moved(old: Path, new: Path, overwrite: bool) -> bool:

@@ -38,7 +38,8 @@ def test_what_is_not_said_has_a_default(path: Path) -> None:
 
 
 def test_all_may_be_said(path: Path) -> None:
-    lines = "target = env:T\nmode = upsert\nmap = Street:address, a:b:Deployment.name\nnull = NULL\nsettle = 1 minute\nwatch = yes"
+    keys = ("target = env:T", "mode = upsert", "map = Street:address, a:b:Deployment.name", "null = NULL")
+    lines = "\n".join((*keys, "settle = 1 minute", "watch = yes"))
     found = _settings(path, lines, {"T": "mysql+pymysql://u:geheim@h/db"})
     assert found.target and found.target.reveal() == "mysql+pymysql://u:geheim@h/db" and "geheim" not in repr(found)
     assert (found.mode, found.null, found.settle_seconds, found.watch) == ("upsert", "NULL", 60, True)
@@ -91,5 +92,5 @@ def test_without_logging_the_log_files_are_in_the_storage(path: Path) -> None:
 
 def test_a_map_may_be_given_on_the_command_line() -> None:
     assert parse_map("Street:address") == (("Street", "address"),)
-    with pytest.raises(UsageError, match="--map: .* is no pair"):
+    with pytest.raises(UsageError, match=r"--map: .* is no pair"):
         parse_map("Street")
