@@ -184,11 +184,10 @@ class Desk:
             "finished": center.finished_files(),
         }
 
-    def last(self, name: str) -> Imported | None:
-        """What the newest run of a file of this name did, as far as it is."""
+    def newest_run(self, name: str) -> Run | None:
+        """Of a file of this name."""
         with self._opened() as engine:
-            run = self._register(engine).last(name)
-        return imported_of(run) if run else None
+            return self._register(engine).newest_of(name)
 
     def runs(self, limit: int = 20) -> list[Run]:
         """The newest runs first."""

@@ -12,7 +12,7 @@ from pusher.datacenter.processing import Action, Done, Mode, Result
 _EXAMPLES = 20
 _MOST_REASONS = 100
 _OTHERS = "other reasons"
-_PARTICULAR = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
+_PARTICULAR = re.compile(r"'[^']*'|\"[^\"]*\"|\d+(?= (?:characters|bytes|rows)\b)")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,7 +80,7 @@ class Register:
     def find(self, run: str) -> Run | None:
         return self._one(imports.c.run == run)
 
-    def last(self, name: str) -> Run | None:
+    def newest_of(self, name: str) -> Run | None:
         """The newest run of a file of this name."""
         return self._one(imports.c.name == name, imports.c.location == self._location)
 

@@ -37,7 +37,7 @@ from pusher.rest.imports_pages import (
     result_page,
     waiting,
 )
-from pusher.rest.imports_runs import Started, doing, newest_run
+from pusher.rest.imports_runs import Started, doing
 from pusher.rest.imports_upload import Fields, uploaded
 from pusher.rest.problems import status_of
 from pusher.rest.rendering import Page, action, import_path, page, rendered, twins, wants_json
@@ -130,7 +130,7 @@ def _run(request: Request, fields: Fields) -> Page | Response:
     file = waiting(desk, name)
     if file is None and doing(desk).undone != name:
         raise not_waiting(desk, name)
-    choice, before = _choice(desk, name, fields), newest_run(desk, name)
+    choice, before = _choice(desk, name, fields), desk.newest_run(name)
     engine, entry = request.app.state.engine, _entry(request, desk, choice)
     try:
         started = imports_of(request).start(desk.location, name, choice, lambda outcome: _note(engine, entry, outcome))

@@ -15,7 +15,7 @@ from pusher.datacenter.processing import Mode
 from pusher.datacenter.register import Run
 from pusher.datacenter.storage import DataCenterFile
 from pusher.errors import FileRefused, PusherError
-from pusher.rest.imports_runs import Imports, Started, doing, line_count, newest_run
+from pusher.rest.imports_runs import Imports, Started, doing, line_count
 from pusher.rest.rendering import Page, import_path, wants_json
 
 FOLDERS = ("pending", "finished", "unfinished")
@@ -105,7 +105,7 @@ def file_page(request: Request) -> Page:
     desk, name = desk_of(request), request.path_params["name"]
     file = waiting(desk, name)
     if file is None:
-        if newest_run(desk, name) is None and doing(desk).undone != name:
+        if desk.newest_run(name) is None and doing(desk).undone != name:
             raise not_waiting(desk, name)
         return Page(to=import_path(desk.location, name, "result"))
     choice = changed(desk, desk.choice_for(name), request.query_params)
@@ -181,7 +181,7 @@ def result_page(request: Request) -> Page:
 def _state(desk: Desk, name: str, started: Started | None, after: str | None) -> tuple[str, Run | None]:
     """How it is with a run: ended, running, broken (off), or none, which is so if it was refused."""
     now = doing(desk)  # asked first, since a run that ends meanwhile is then found to have ended
-    run = newest_run(desk, name)
+    run = desk.newest_run(name)
     if run is not None and run.run == after:
         run = None
     if run is not None and run.ended:

@@ -15,15 +15,12 @@ from starlette.exceptions import HTTPException
 from pusher.config import Settings
 from pusher.datacenter.desk import Desk
 from pusher.datacenter.outcome import Choice, Imported
-from pusher.datacenter.register import Run
 from pusher.datacenter.storage import DataCenterFile
 from pusher.datacenter.work import Work
 from pusher.errors import AlreadyRunning, ConfigError, PusherError
 from pusher.log import event
 
 log = logging.getLogger(__name__)
-
-_SEARCHED_RUNS = 100
 
 Then = Callable[[Imported | PusherError], None]
 
@@ -100,11 +97,6 @@ def _run(desk: Desk, started: Started, choice: Choice, then: Then) -> None:
         log.error(event("import_not_noted", location=desk.location, file=started.name, error=str(error)))
     finally:
         started.ended.set()
-
-
-def newest_run(desk: Desk, name: str) -> Run | None:
-    """Of a file of this name, if it is not long ago. Raises Unreachable."""
-    return next((run for run in desk.runs(_SEARCHED_RUNS) if run.name == name), None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ Select: TypeAlias = Any  # SQLAlchemy's own is generic over every column
 Narrow = Callable[[Select], Select]
 
 # Values within a statement would refer to themselves, and stay until a collection.
-_KEYS = sa.bindparam("keys", expanding=True)
+_KEYS: sa.BindParameter[Any] = sa.bindparam("keys", expanding=True)
 _KEYS_IN_ONE_QUERY = 500
 _TUPLES_IN_ONE_QUERY = 50  # MariaDB compares each with all others first
 _PLAIN_TEXT = re.compile(r"(VARCHAR|TEXT)\b")

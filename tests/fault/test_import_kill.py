@@ -69,6 +69,10 @@ class _Site:
             return "run", "--once"
         return "import", "run", self._random.choice(waiting), "--location", mode
 
+    def all_there_is(self) -> object:
+        trees = {mode: each.storage.tree() for mode, each in self.clerks.items()}
+        return trees, self.target.rows(), {mode: len(self.target.runs(mode)) for mode in self.clerks}
+
     def states(self) -> Counter[str]:
         """How far a kill let each location come."""
         return Counter(self._state(each) for each in self.clerks.values())
@@ -155,9 +159,9 @@ def test_killed_at_any_moment(dialect: str, new_database: NewDatabase, tmp_path:
     for _ in range(2):  # what was broken off is completed first, and may be wanted again
         assert site.run("run", "--once") in (0, 1)
     assert wrongs(tmp_path, site.target, site.clerks) == []
-    before = _sizes(site)(), site.target.rows()
+    before = site.all_there_is()
     assert site.run("run", "--once") in (0, 1)
-    assert (_sizes(site)(), site.target.rows()) == before
+    assert site.all_there_is() == before, "what nobody has mended was taken again"
 
 
 def _work_on(clerk: Clerk, random_: random.Random) -> None:
