@@ -12,6 +12,7 @@ from pusher.errors import WriteFailed
 
 PART_NAMES = ".*.????????"
 _PRIVATE = 0o600
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def append(path: Path, content: bytes) -> int:
     """Returns where the content begins. What fails leaves the file as it was, as far as the disk allows that. Raises
     WriteFailed."""
     with writing(path):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _PRIVATE)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _FLAGS, _PRIVATE)
         try:
             start = os.fstat(handle).st_size
             try:
@@ -66,7 +67,7 @@ def append(path: Path, content: bytes) -> int:
 def cut(path: Path, size: int) -> None:
     """Takes off what stands behind `size`. Raises WriteFailed."""
     with writing(path):
-        handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        handle = os.open(path, os.O_WRONLY | _FLAGS)
         try:
             os.ftruncate(handle, size)
             os.fsync(handle)

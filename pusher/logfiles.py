@@ -30,6 +30,7 @@ LEVELS = {
 }
 _LOCK = ".lock"
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _DATE_LETTERS = len("2026-11-25")
 
 
@@ -106,7 +107,7 @@ class _File:
             self.close()
         if self._handle is None:
             _make(self.path.parent)
-            self._handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _PRIVATE_FILE)
+            self._handle = os.open(self.path, _FLAGS, _PRIVATE_FILE)
         content = b"\n" + entry if self._torn else entry
         self._torn = os.write(self._handle, content) < len(content)
         if self._torn:

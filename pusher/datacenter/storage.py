@@ -22,6 +22,7 @@ from pusher.errors import AlreadyRunning, FileRefused
 FOLDERS = ("deleted", "finished", "logs", "unfinished")
 _PRIVATE = 0o700
 _LOCK, _LOCK_OF_ADDING = ".lock", ".adding"
+_RESULTS = ".results."
 PART = ".part."  # how what is not yet whole is called
 _READ_BYTES = 1 << 20
 _UNITS = (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10))
@@ -157,7 +158,7 @@ class DataCenter:
     def _brought_in(self, finished: Path, pending: Path | None) -> tuple[Path, Path | None]:
         """Copies of results that are elsewhere, in a folder of the storage: what is renamed is on one disk."""
         with writing(self.storage):
-            folder = Path(tempfile.mkdtemp(prefix=".results.", dir=self.storage))
+            folder = Path(tempfile.mkdtemp(prefix=_RESULTS, dir=self.storage))
             copies = [Path(shutil.copy(path, folder)) for path in (finished, pending) if path]
         return copies[0], copies[1] if pending else None
 
@@ -167,6 +168,8 @@ class DataCenter:
         found = Distribution.found(self.storage)
         if found:
             found.carry_out(self.storage)
+        for left in self.storage.glob(f"{_RESULTS}*"):  # copies that no distribution came of
+            shutil.rmtree(left, ignore_errors=True)
 
     @contextmanager
     def adding(self) -> Iterator[None]:
