@@ -12,6 +12,8 @@ from pusher.cli.context import Context, Group, as_json, print_json, print_table,
 from pusher.cli.progress import progress_bars
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pusher.datacenter.desk import Desk
     from pusher.datacenter.outcome import Choice, Imported, Preview, Tally
 
@@ -21,6 +23,15 @@ _location = click.option("--location", metavar="NAME", help="Of kind import; els
 _processor = click.option("--processor", metavar="NAME", help="A table or a processor; else as configured.")
 _mode = click.option("--mode", type=_MODES, help="What the file does to rows; else as configured.")
 _map = click.option("--map", "pairs", metavar="HEADER:FIELD,…", help="Which header gives which field.")
+
+
+def _tried_another_way(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say how a file is processed, of one location."""
+    for option in (_location, _map, _mode, _processor):
+        command = option(command)
+    return command
+
+
 _again = click.option("--again", is_flag=True, help="Also a file that was imported before.")
 
 
@@ -63,10 +74,7 @@ def list_(context: Context, location: str | None, json: bool) -> None:
 
 @import_.command()
 @click.argument("file", metavar="NAME")
-@_processor
-@_mode
-@_map
-@_location
+@_tried_another_way
 @as_json
 @click.pass_obj
 def preview(
@@ -95,10 +103,7 @@ def preview(
 
 @import_.command("map")
 @click.argument("file", metavar="NAME")
-@_processor
-@_mode
-@_map
-@_location
+@_tried_another_way
 @as_json
 @click.pass_obj
 def map_(
@@ -135,11 +140,8 @@ def map_(
 
 @import_.command()
 @click.argument("file", metavar="NAME")
-@_processor
-@_mode
-@_map
 @_again
-@_location
+@_tried_another_way
 @as_json
 @click.pass_obj
 def run(
