@@ -28,7 +28,6 @@ ROWS = int(os.environ.get("IMPORT_ROWS", "5000"))
 _FIRST_ROWS = ROWS // 5  # of a file before, with which memory is compared
 _BAD_ONE_IN = 100
 _GROWTH_MB = 6
-_LEAST_ROWS_A_SECOND = 5000  # of the full size alone: a short run is mostly the start of the process
 _CLINICS = 40
 
 _METADATA = sa.MetaData()
@@ -163,8 +162,6 @@ def test_what_is_good_lands_and_what_is_bad_comes_back_until_it_is_mended(site: 
     done, peak = site.run("patients.csv", list(rows))
     assert (done["tally"]["created"], done["tally"]["refused"]) == (ROWS - len(faults), len(faults))
     assert peak - peak_before < _GROWTH_MB, f"{peak_before:.1f} MB for {_FIRST_ROWS} rows, {peak:.1f} for {ROWS}"
-    if ROWS >= 100_000:
-        assert ROWS / done["seconds"] >= _LEAST_ROWS_A_SECOND
     assert site.patients() == Counter(_truth(n) for n in range(_FIRST_ROWS + ROWS) if n not in faults)
 
     ((name, pending),) = site.storage.pending().items()
