@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,26 +25,20 @@ def writing(path: Path) -> Iterator[None]:
         raise WriteFailed(f"cannot write {path}: {reason}; free some room, or correct its permissions") from error
 
 
-def replace(path: Path, content: bytes, folder: int | None = None) -> None:
-    """Whoever reads sees the old file or the new one. `folder`: an open one that `path` is in, if a link in its place
-    must not be followed. Raises WriteFailed."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    old, new = (part, path) if folder is None else (part.name, path.name)
+def replace(path: Path, content: bytes) -> None:
+    """Whoever reads sees the old file or the new one. Raises WriteFailed."""
     with writing(path):
-        handle = os.open(old, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, _PRIVATE, dir_fd=folder)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with open(handle, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(handle)
-            os.replace(old, new, src_dir_fd=folder, dst_dir_fd=folder)
+            os.replace(temporary, path)
         finally:
             with suppress(FileNotFoundError):
-                os.unlink(old, dir_fd=folder)
-        if folder is None:
-            sync_folder(path.parent)
-        else:
-            os.fsync(folder)
+                os.unlink(temporary)
+        sync_folder(path.parent)
 
 
 def append(path: Path, content: bytes) -> int:
@@ -53,27 +47,21 @@ def append(path: Path, content: bytes) -> int:
     with writing(path):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _FLAGS, _PRIVATE)
         try:
-            start = append_to(handle, content)
+            start = os.fstat(handle).st_size
+            try:
+                view = memoryview(content)
+                while view:
+                    view = view[os.write(handle, view) :]
+                os.fsync(handle)
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(handle, start)
+                raise
         finally:
             os.close(handle)
         if start == 0:
             sync_folder(path.parent)
         return start
-
-
-def append_to(handle: int, content: bytes) -> int:
-    """As `append`, to an open file. Raises OSError."""
-    start = os.fstat(handle).st_size
-    try:
-        view = memoryview(content)
-        while view:
-            view = view[os.write(handle, view) :]
-        os.fsync(handle)
-    except OSError:
-        with suppress(OSError):
-            os.ftruncate(handle, start)
-        raise
-    return start
 
 
 def cut(path: Path, size: int) -> None:

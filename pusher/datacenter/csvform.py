@@ -18,6 +18,7 @@ from io import BufferedReader
 from itertools import chain, islice
 from pathlib import Path
 
+from pusher.datacenter.folder import open_strictly
 from pusher.errors import FileRefused
 from pusher.formulas import guarded, unguarded
 
@@ -72,14 +73,14 @@ def row_text(cells: Sequence[str]) -> str:
 
 def digest_of(path: Path) -> str:
     """SHA-256 of a file. Raises FileRefused."""
-    with _opened(path, path.name) as file:
+    with opened_csv(path, path.name) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def examine(path: Path, *, name: str | None = None) -> Form:
     """Reads all of a file, which is called `name` if not as `path` is. Raises FileRefused, naming the line at fault."""
     name = name or path.name
-    with _opened(path, name) as file:
+    with opened_csv(path, name) as file:
         size = os.fstat(file.fileno()).st_size
         compressed = file.read(2) == _GZIP
     encoding = _encoding(path, name, compressed)
@@ -88,7 +89,7 @@ def examine(path: Path, *, name: str | None = None) -> Form:
     delimiter = _delimiter(sample)
     with _texts(path, name, compressed, encoding) as texts:
         width, errors_at, columns, rows = _examined(name, texts, delimiter)
-    with _opened(path, name) as file:  # last, since most of what is no CSV file is known by its first lines
+    with opened_csv(path, name) as file:  # last, since most of what is no CSV file is known by its first lines
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         if file.tell() != size:
             raise FileRefused(f"{name} changed while it was read; try again when it is complete")
@@ -223,9 +224,10 @@ def _delimiter(sample: str) -> str:
 
 
 @contextmanager
-def _opened(path: Path, name: str) -> Iterator[BufferedReader]:
+def opened_csv(path: Path, name: str) -> Iterator[BufferedReader]:
+    """Raises FileRefused, also for what happens while it is open."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = open_strictly(path)
     except OSError as error:
         raise FileRefused(f"cannot read {name}: {error.strerror}; put the file itself there") from error
     except ValueError as error:  # a path that no system has
@@ -242,7 +244,7 @@ def _opened(path: Path, name: str) -> Iterator[BufferedReader]:
 
 @contextmanager
 def _unpacked(path: Path, name: str, compressed: bool) -> Iterator[Iterator[bytes]]:
-    with _opened(path, name) as file:
+    with opened_csv(path, name) as file:
         yield _parts(name, gzip.GzipFile(fileobj=file) if compressed else file, file)
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from io import BufferedReader
 from itertools import count
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from pusher import disk
+from pusher.datacenter.folder import Folder, opened
 from pusher.datacenter.names import SUFFIXES, finished_name, numbered, pending_name, stem_of
 from pusher.datacenter.processing import Mode
 from pusher.errors import ArchiveDamaged, FileRefused
@@ -23,6 +26,7 @@ JOURNAL = ".distribution.json"
 _FINISHED, _UNFINISHED = "finished", "unfinished"
 _PART = 1 << 20
 _LONGEST_HEAD = 1 << 21
+_LONGEST_JOURNAL = 1 << 20
 
 Mark = tuple[int, int]  # what tells a file from a later one of its name
 
@@ -52,27 +56,29 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
         work = finished.parent
         if work.parent != storage or {path.parent for path in (source, pending or finished)} - {storage, work}:
             raise FileRefused(f"{source.name} and what came of it must lie in {storage}; put them there")
-        rows_to, rows_at = _rows_target(storage / _FINISHED, stem_of(source.name)[0], mode, finished)
+        with disk.writing(storage):
+            rows_to, rows_at = _rows_target(storage, stem_of(source.name)[0], mode, finished)
+            moves = tuple(_moves(storage, ok, source, work, pending, mode))
         made = Distribution(
             work=work.name,
             rows=f"{work.name}/{finished.name}",
-            rows_to=f"{_FINISHED}/{rows_to.name}",
+            rows_to=f"{_FINISHED}/{rows_to}",
             rows_at=rows_at,
-            moves=tuple(_moves(storage, ok, source, work, pending, mode)),
+            moves=moves,
         )
         disk.replace(storage / JOURNAL, msgspec.json.encode(made))
         return made
 
     @staticmethod
     def found(storage: Path) -> Distribution | None:
-        """What a run before left undone. Raises ArchiveDamaged."""
+        """What a run before left undone. Raises ArchiveDamaged or FileRefused."""
         path = storage / JOURNAL
         try:
-            with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-                found = msgspec.json.decode(file.read(), type=Distribution)
+            with opened(storage) as root:
+                found = msgspec.json.decode(root.read(JOURNAL, _LONGEST_JOURNAL), type=Distribution)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, RecursionError) as error:
             raise ArchiveDamaged(f"cannot read {path}: {error}; look what is in the storage, and remove it") from error
         if not found.stays_within():
             raise ArchiveDamaged(f"{path} names what is no file of a run; look what is in the storage, and remove it")
@@ -84,41 +90,49 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
         places = {"", self.work, _FINISHED, _UNFINISHED}
         hidden = self.work[:1] == "." and self.work not in (".", "..") and "/" not in self.work
         named = all(_place(path) in places for path in paths)
-        return hidden and named and _place(self.rows_to) == _FINISHED and _place(self.rows) == self.work
+        added = _place(self.rows_to) == _FINISHED and _place(self.rows) == self.work and self.rows_at >= 0
+        return hidden and named and added
 
     def carry_out(self, storage: Path) -> None:
-        """Raises WriteFailed; then it may be called again."""
-        with disk.writing(storage):
-            self._add_rows(storage)
+        """Raises WriteFailed, or FileRefused for a link in the way; then it may be called again."""
+        with disk.writing(storage), ExitStack() as stack:
+            names = [name for name in ("", _FINISHED, _UNFINISHED, self.work) if os.path.lexists(storage / name)]
+            places = {name: stack.enter_context(opened(storage / name)) for name in names}
+            if self.work in places:  # else its rows are there, and it is no more
+                self._add_rows(places[self.work], places[_FINISHED])
             for move in self.moves:
-                _move(storage, move)
-            for folder in (storage / _FINISHED, storage / _UNFINISHED, storage):
-                disk.sync_folder(folder)
-            shutil.rmtree(storage / self.work, ignore_errors=True)
-            (storage / JOURNAL).unlink(missing_ok=True)
-            disk.sync_folder(storage)
+                _move(places, move)
+            for place in (_FINISHED, _UNFINISHED, ""):
+                places[place].sync()
+            root = places[""]
+            shutil.rmtree(self.work, ignore_errors=True, dir_fd=root.handle)
+            if root.stat(JOURNAL):
+                os.unlink(JOURNAL, dir_fd=root.handle)
+            root.sync()
 
-    def _add_rows(self, storage: Path) -> None:
-        rows, target = storage / self.rows, storage / self.rows_to
-        if not rows.exists():  # these are there, and their folder is no more
+    def _add_rows(self, work: Folder, finished: Folder) -> None:
+        rows, target = PurePosixPath(self.rows).name, PurePosixPath(self.rows_to).name
+        if not work.stat(rows):
             return
-        handle = os.open(target, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with open(handle, "r+b") as out, rows.open("rb") as new:
-            out.truncate(self.rows_at)
-            if self.rows_at:
-                new.seek(len(_head(rows)))
-                out.seek(self.rows_at - 1)
+        with open(work.open(rows), "rb") as new, open(finished.open(target, os.O_RDWR | os.O_CREAT), "r+b") as out:
+            at = min(self.rows_at, os.fstat(out.fileno()).st_size)  # what somebody cut meanwhile is not made up for
+            out.truncate(at)
+            if at:
+                new.seek(len(_head(new)))
+                out.seek(at - 1)
                 if out.read(1) != b"\n":
                     out.write(b"\n")
             out.seek(0, os.SEEK_END)
             shutil.copyfileobj(new, out, _PART)
             out.flush()
-            os.fsync(handle)
+            os.fsync(out.fileno())
 
 
 def _moves(storage: Path, ok: bool, source: Path, work: Path, pending: Path | None, mode: Mode) -> Iterator[Move]:
     stem, _, again = stem_of(source.name)
-    old, mark = (source.name, _mark(source)) if source.parent == storage else (f"{work.name}/{source.name}", None)
+    old, mark = (
+        (source.name, _mark(source.lstat())) if source.parent == storage else (f"{work.name}/{source.name}", None)
+    )
     if again:
         if mark:
             yield Move(old, f"{work.name}/{source.name}", mark)
@@ -142,24 +156,29 @@ def _is_waited_for(storage: Path, name: str) -> bool:
     return any(map(os.path.lexists, (*originals, *(storage / pending_name(stem, mode) for mode in Mode))))
 
 
-def _rows_target(folder: Path, stem: str, mode: Mode, rows: Path) -> tuple[Path, int]:
+def _rows_target(storage: Path, stem: str, mode: Mode, rows: Path) -> tuple[str, int]:
     """The file that rows are added to: one with the same head, or a new one; and how long it is."""
-    head = _head(rows).rstrip(b"\r\n")
-    for number in count(1):
-        path = folder / finished_name(stem, mode, number)
-        if not os.path.lexists(path):
-            return path, 0
-        if path.is_symlink() or not path.is_file():
-            raise FileRefused(f"{path} is a link or no file; remove it")
-        if not path.stat().st_size or _head(path).rstrip(b"\r\n") == head:
-            return path, path.stat().st_size
+    with opened(storage / _FINISHED) as finished, opened(rows.parent) as work:
+        head = _head_of(work, rows.name)
+        for number in count(1):
+            name = finished_name(stem, mode, number)
+            found = finished.stat(name)
+            if found is None:
+                return name, 0
+            with open(finished.open(name, os.O_RDWR), "rb") as file:
+                if not found.st_size or _head(file).rstrip(b"\r\n") == head:
+                    return name, found.st_size
     raise AssertionError
 
 
-def _head(path: Path) -> bytes:
-    """The first row of a file, as it stands in it."""
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        content = file.read(_LONGEST_HEAD)
+def _head_of(folder: Folder, name: str) -> bytes:
+    with open(folder.open(name), "rb") as file:
+        return _head(file).rstrip(b"\r\n")
+
+
+def _head(file: BufferedReader) -> bytes:
+    """The first row of a file, as it stands in it; the file is at some place behind."""
+    content = file.read(_LONGEST_HEAD)
     end = content.find(b"\n") + 1
     while end and content.count(b'"', 0, end) % 2:
         end = content.find(b"\n", end) + 1
@@ -174,16 +193,16 @@ def _place(path: str) -> str | None:
     return parts[0] if len(parts) == 2 else ""
 
 
-def _mark(path: Path) -> Mark:
-    found = path.lstat()
+def _mark(found: os.stat_result) -> Mark:
     return found.st_ino, found.st_mtime_ns
 
 
-def _move(storage: Path, move: Move) -> None:
+def _move(places: Mapping[str, Folder], move: Move) -> None:
     """Unless it was moved before. What has its name by now stays, and the file gets a number."""
-    old = storage / move.old
-    if not os.path.lexists(old) or (move.mark and _mark(old) != move.mark):
+    old, new = PurePosixPath(move.old), PurePosixPath(move.new)
+    place, to = (places.get(_place(path) or "") for path in (move.old, move.new))
+    found = place and place.stat(old.name)
+    if not place or not to or not found or (move.mark and _mark(found) != move.mark):
         return
-    wanted = storage / move.new
-    names = (wanted.with_name(numbered(wanted.name, number)) for number in count(1))
-    os.rename(old, next(path for path in names if not os.path.lexists(path)))
+    names = (numbered(new.name, number) for number in count(1))
+    place.move(old.name, to, next(name for name in names if not to.stat(name)))

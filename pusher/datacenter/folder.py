@@ -1,4 +1,4 @@
-"""Folders of a storage and files in them, opened so that no link is followed: anybody may put one there, at any time."""
+"""Folders of a storage, opened so that no link is followed, whenever somebody puts one there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pusher import disk
 from pusher.errors import FileRefused
 
 _STRICTLY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe must not be waited for
@@ -51,23 +50,6 @@ class Folder:
         """At most `most` bytes. Raises FileRefused, too."""
         with open(self.open(name), "rb") as file:
             return file.read(most)
-
-    def append(self, name: str, content: bytes) -> None:
-        """Raises WriteFailed or FileRefused."""
-        with disk.writing(self.path / name), open(self.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "wb") as file:
-            if not disk.append_to(file.fileno(), content):
-                self.sync()
-
-    def cut(self, name: str, size: int) -> None:
-        """Takes off what stands behind `size`. Raises WriteFailed or FileRefused."""
-        with disk.writing(self.path / name), open(self.open(name, os.O_RDWR), "r+b") as file:
-            if os.fstat(file.fileno()).st_size > size:
-                file.truncate(size)
-                os.fsync(file.fileno())
-
-    def replace(self, name: str, content: bytes) -> None:
-        """Raises WriteFailed."""
-        disk.replace(self.path / name, content, self.handle)
 
     def move(self, name: str, to: Folder, new: str) -> None:
         os.rename(name, new, src_dir_fd=self.handle, dst_dir_fd=to.handle)

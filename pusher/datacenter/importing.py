@@ -56,31 +56,39 @@ class Importer:
             refuse_unfinished(self._center, name)
         form = examine(self._center.file(name).path)
         refuse_faults(mapping_of(self._processor_of(choice.processor), form, choice), name)
+        run = Run(
+            run=uuid.uuid4().hex,
+            location=self._location,
+            name=name,
+            digest=form.digest,
+            began=utc_now(),
+            state=State(choice=choice),
+        )
         with reaching(_WHAT):
             self._register.prepare()
-        order = Order(run=uuid.uuid4().hex, name=name, choice=choice, form=form, began=utc_now())
-        return self._go_on(Work.begin(self._center, order), progress)
+            work = Work.begin(self._center, Order(run=run.run, name=name, form=form))
+            with writing(self._engine).begin() as connection:
+                self._register.note(connection, run)
+        return self._go_on(work, run, progress)
 
     def finish(self, progress: Progress) -> Imported | None:
         """Completes what a run before left undone, None if there is nothing."""
         self._center.resume()
         work = Work.found(self._center)
-        return self._go_on(work, progress) if work else None
-
-    def _go_on(self, work: Work, progress: Progress) -> Imported:
-        order = work.current()
+        if work is None:
+            return None
         with reaching(_WHAT):
-            self._register.prepare()
-            known = self._register.find(order.run)
-        run = known or Run(
-            run=order.run,
-            location=self._location,
-            name=order.name,
-            digest=order.form.digest,
-            began=order.began,
-            state=State(choice=order.choice),
-        )
-        run = replace(run, digest=order.form.digest)
+            run = self._register.find(work.order.run)
+        if run is None or (run.location, run.name) != (self._location, work.order.name):
+            # It had only begun, or the target was restored, or somebody has put an order there: no row is done.
+            work.give_back()
+            return None
+        return self._go_on(work, run, progress)
+
+    def _go_on(self, work: Work, run: Run, progress: Progress) -> Imported:
+        """How the file is processed, the target says, where nobody can write who may drop files."""
+        run = replace(run, digest=work.examined().digest)
+        work.belong_to(run.state.choice)
         if run.ended is None:
             work.cut_back(run.state.sizes)
             run = _Rows(self._engine, self._register, self._processor_of, work, run).take_all(progress)

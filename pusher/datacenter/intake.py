@@ -7,9 +7,10 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from pusher import disk
-from pusher.datacenter.csvform import MOST_BYTES, Form, digest_of, examine
+from pusher.datacenter.csvform import MOST_BYTES, Form, digest_of, examine, opened_csv
 from pusher.datacenter.names import SUFFIXES, check_name, pending_name, stem_of
 from pusher.datacenter.processing import Mode
 from pusher.datacenter.storage import PART, DataCenter, DataCenterFile
@@ -38,14 +39,15 @@ def add(center: DataCenter, source: Path, *, name: str | None, known: Known) -> 
         raise FileRefused(f"{name} is in {center.storage} already; import it first, or choose another name")
     if len(waiting) >= MOST_PENDING and name not in waiting:
         raise FileRefused(f"{len(waiting)} files wait in {center.storage}, and {MOST_PENDING} may; import them first")
+    source = _found(source)
     form = examine(source, name=name)
     when = None if again else known(form.digest)
     if when:
         raise FileRefused(f"{name} was imported already, {when}; add it with --again if that is meant")
     handle, copy = tempfile.mkstemp(prefix=PART, dir=center.storage)
     try:
-        with disk.writing(Path(copy)), open(handle, "wb") as out:
-            _copy(source, out.fileno())
+        with open(handle, "wb") as out:
+            _copy(source, out, Path(copy))
         if digest_of(Path(copy)) != form.digest:
             raise FileRefused(f"{name} changed while it was copied; try again when it is complete")
         with disk.writing(center.storage / name):
@@ -75,18 +77,19 @@ def _refuse_strange(center: DataCenter, stem: str, name: str) -> None:
         raise FileRefused(f"{name} holds refused rows of no file that is known; call it {stem}.csv")
 
 
-def _copy(source: Path, out: int) -> None:
+def _found(source: Path) -> Path:
+    """The same file; that folders on the way to it are links does no harm."""
     try:
-        handle = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise FileRefused(f"cannot read {source}: {error.strerror}") from error
-    with open(handle, "rb") as file:
-        if not source.is_file():
-            raise FileRefused(f"{source} is no file; name a CSV file")
-        with open(out, "wb", closefd=False) as target:
-            while part := file.read(_PART):
-                if target.tell() + len(part) > MOST_BYTES:
-                    raise FileRefused(f"{source} has more than {MOST_BYTES >> 30} GB; cut it into several")
-                target.write(part)
-            target.flush()
-            os.fsync(out)
+        return source.parent.resolve() / source.name
+    except (OSError, ValueError, RuntimeError) as error:
+        raise FileRefused(f"cannot read {str(source)!r}: {error}; correct its name") from error
+
+
+def _copy(source: Path, out: BinaryIO, copy: Path) -> None:
+    with opened_csv(source, source.name) as file, disk.writing(copy):
+        while part := file.read(_PART):
+            if out.tell() + len(part) > MOST_BYTES:
+                raise FileRefused(f"{source.name} has more than {MOST_BYTES >> 30} GB; cut it into several")
+            out.write(part)
+        out.flush()
+        os.fsync(out.fileno())

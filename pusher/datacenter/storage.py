@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pusher.datacenter.distribution import JOURNAL, Distribution
+from pusher.datacenter.folder import open_strictly, opened
 from pusher.datacenter.names import check_name
 from pusher.datacenter.processing import Mode
 from pusher.disk import writing
@@ -30,7 +31,7 @@ _UNITS = (("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10))
 
 @dataclass(frozen=True)
 class DataCenterFile:
-    """A file of a storage, as people see it."""
+    """A file of a storage, as people see it. What is asked of one that has gone raises FileRefused."""
 
     path: Path
 
@@ -40,12 +41,12 @@ class DataCenterFile:
 
     @property
     def bytes(self) -> int:
-        return self.path.lstat().st_size
+        return self._found().st_size
 
     @property
     def modified(self) -> float:
         """Seconds since 1970."""
-        return self.path.lstat().st_mtime
+        return self._found().st_mtime
 
     @property
     def size(self) -> str:
@@ -65,11 +66,23 @@ class DataCenterFile:
     def lines(self) -> int:
         """How many lines it has, as they stand in it."""
         count, last = 0, b"\n"
-        with open(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-            while part := file.read(_READ_BYTES):
-                count += part.count(b"\n")
-                last = part[-1:]
+        try:
+            with open(open_strictly(self.path), "rb") as file:
+                while part := file.read(_READ_BYTES):
+                    count += part.count(b"\n")
+                    last = part[-1:]
+        except OSError as error:
+            raise self._gone(error) from error
         return count + (last != b"\n")
+
+    def _found(self) -> os.stat_result:
+        try:
+            return self.path.lstat()
+        except OSError as error:
+            raise self._gone(error) from error
+
+    def _gone(self, error: OSError) -> FileRefused:
+        return FileRefused(f"{self.name} cannot be read: {error.strerror}; look for it with: pusher import list")
 
 
 class DataCenter:
@@ -77,7 +90,7 @@ class DataCenter:
 
     def __init__(self, path: Path) -> None:
         """Makes the folders that are missing. Raises WriteFailed, or FileRefused where one of them is none."""
-        self.storage = path
+        self.storage = path.resolve()  # whoever configures it may well use links
         self._make()
 
     @property
@@ -146,21 +159,26 @@ class DataCenter:
         then, as after a kill, `resume` completes it.
         """
         self.check()
-        given = [path for path in (finished, pending) if path]
-        if finished.parent.parent != self.storage:
+        given = [] if finished.parent.parent == self.storage else [path for path in (finished, pending) if path]
+        if given:
             finished, pending = self._brought_in(finished, pending)
         Distribution.plan(self.storage, ok, source, finished, pending, Mode(mode)).carry_out(self.storage)
         with suppress(OSError):  # of a folder elsewhere nothing goes that was not given
             for path in given:
                 path.unlink(missing_ok=True)
-            given[0].parent.rmdir()
+            for folder in {path.parent for path in given}:
+                folder.rmdir()
 
     def _brought_in(self, finished: Path, pending: Path | None) -> tuple[Path, Path | None]:
         """Copies of results that are elsewhere, in a folder of the storage: what is renamed is on one disk."""
         with writing(self.storage):
-            folder = Path(tempfile.mkdtemp(prefix=_RESULTS, dir=self.storage))
-            copies = [Path(shutil.copy(path, folder)) for path in (finished, pending) if path]
-        return copies[0], copies[1] if pending else None
+            path = Path(tempfile.mkdtemp(prefix=_RESULTS, dir=self.storage))
+            with opened(path) as folder:
+                for given in filter(None, (finished, pending)):
+                    handle = folder.open(given.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+                    with open(handle, "wb") as out, given.open("rb") as content:
+                        shutil.copyfileobj(content, out)
+        return path / finished.name, path / pending.name if pending else None
 
     def resume(self) -> None:
         """Completes a distribution that was broken off. Raises WriteFailed or ArchiveDamaged."""
@@ -175,8 +193,7 @@ class DataCenter:
     def adding(self) -> Iterator[None]:
         """Waits until nobody else adds files, and holds that."""
         with self._hold(_LOCK_OF_ADDING, fcntl.LOCK_EX):
-            for left in self.storage.glob(f"{PART}*"):  # by a process that was killed: nobody else is at work
-                left.unlink()
+            self._clear(f"{PART}*")
             yield
 
     @contextmanager
@@ -184,11 +201,16 @@ class DataCenter:
         """Holds the storage: nobody else imports. Raises AlreadyRunning."""
         try:
             with self._hold(_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                for left in self.storage.glob(f".{JOURNAL}.*"):  # by a process that was killed: nobody else is at work
-                    left.unlink()
+                self._clear(f".{JOURNAL}.*")
                 yield
         except BlockingIOError:
             raise AlreadyRunning(f"another import works in {self.storage}; try again when it has ended") from None
+
+    def _clear(self, left: str) -> None:
+        """Of files that a process has left that was killed: nobody else is at work."""
+        for path in self.storage.glob(left):
+            with suppress(OSError):  # it is a folder, and so none of ours
+                path.unlink()
 
     @contextmanager
     def _hold(self, name: str, how: int) -> Iterator[None]:

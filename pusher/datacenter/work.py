@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count, takewhile
@@ -19,9 +20,10 @@ import msgspec
 
 from pusher import disk
 from pusher.datacenter.csvform import ERRORS, Form, examine, row_text
+from pusher.datacenter.names import check_name, numbered
 from pusher.datacenter.outcome import Choice
 from pusher.datacenter.storage import DataCenter
-from pusher.errors import ArchiveDamaged
+from pusher.errors import ArchiveDamaged, FileRefused
 
 FOLDER = ".work"
 _ORDER, _FINISHED, _PENDING = "order.json", "finished.csv", "pending.csv"
@@ -31,14 +33,12 @@ DELETED_DATE = "del_date"
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What a run is to do. `run`: 32 letters that no other has. `began`: naive, in UTC. `graves`: the bytes of each
-    file that removed rows may be added to, before the run."""
+    """Which run of which file this is. `run`: 32 letters that no other has. `graves`: the bytes of each file of removed
+    rows, before the run."""
 
     run: str
     name: str
-    choice: Choice
     form: Form
-    began: dt.datetime
     graves: dict[str, int] = field(default_factory=dict)
 
 
@@ -48,6 +48,7 @@ class Work:
     def __init__(self, center: DataCenter, order: Order) -> None:
         self._center = center
         self._folder = center.storage / FOLDER
+        self._choice: Choice | None = None
         self.order = order
         self.source = self._folder / order.name
 
@@ -57,8 +58,8 @@ class Work:
         folder = center.storage / FOLDER
         with disk.writing(folder):
             folder.mkdir(mode=_PRIVATE, exist_ok=True)
-        work = Work(center, order)
-        work.order = replace(order, graves={path.name: path.stat().st_size for path in work._graves()})
+        graves = {path.name: path.stat().st_size for path in center.deleted.glob("*.csv")}
+        work = Work(center, replace(order, graves=graves))
         work._note()
         work._take()
         return work
@@ -68,34 +69,53 @@ class Work:
         """What a run before left undone, if any. Raises ArchiveDamaged."""
         path = center.storage / FOLDER / _ORDER
         try:
-            content = path.read_bytes()
+            with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                order = msgspec.json.decode(file.read(), type=Order)
+            check_name(order.name)
         except FileNotFoundError:
             return None
-        try:
-            order = msgspec.json.decode(content, type=Order)
-        except msgspec.DecodeError as error:
-            raise ArchiveDamaged(f"cannot read {path}: {error}; move the folder {path.parent} away") from error
+        except (OSError, msgspec.DecodeError, FileRefused) as error:
+            raise ArchiveDamaged(f"cannot use {path}: {error}; move the folder {path.parent} away") from error
         work = Work(center, order)
+        if not os.path.lexists(work.source) and not os.path.lexists(center.storage / order.name):
+            work._remove()  # the run had only begun, and its file is gone
+            return None
         work._take()
         return work
 
-    def current(self) -> Order:
-        """The order, for the file as it is now: somebody may have gone on writing to it. Raises FileRefused."""
-        if self.source.stat().st_size != self.order.form.bytes:
+    def belong_to(self, choice: Choice) -> None:
+        """Says how the file is processed: by what and to what."""
+        self._choice = choice
+
+    def examined(self) -> Form:
+        """That of the file as it is now: somebody may have gone on writing to it. Raises FileRefused."""
+        if self.source.lstat().st_size != self.order.form.bytes:
             self.order = replace(self.order, form=examine(self.source))
             self._note()
-        return self.order
+        return self.order.form
+
+    def give_back(self) -> None:
+        """Puts the file back to where it waits, as if it had never been taken. Raises WriteFailed."""
+        root = self._center.storage
+        names = (numbered(self.order.name, number) for number in count(1))
+        with disk.writing(root):
+            self.source.rename(next(root / name for name in names if not os.path.lexists(root / name)))
+            disk.sync_folder(root)
+        self._remove()
 
     def _note(self) -> None:
         disk.replace(self._folder / _ORDER, msgspec.json.encode(self.order))
 
     def _take(self) -> None:
         """Moves the file here, unless it is here. Raises WriteFailed."""
-        if not self.source.exists():
+        if not os.path.lexists(self.source):
             with disk.writing(self.source):
                 (self._center.storage / self.order.name).rename(self.source)
                 disk.sync_folder(self._folder)
                 disk.sync_folder(self._center.storage)
+
+    def _remove(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def cut_back(self, sizes: Mapping[str, int]) -> None:
         """Takes off the result files what stands behind `sizes`: of rows that are not done. Raises WriteFailed."""
@@ -129,7 +149,8 @@ class Work:
         finished, pending = self._folder / _FINISHED, self._folder / _PENDING
         for path, columns in ((finished, self.order.form.columns), (pending, (*self.order.form.columns, ERRORS))):
             self._append(path, columns, [])
-        self._center.distribute(ok, self.source, finished, None if ok else pending, self.order.choice.mode)
+        assert self._choice
+        self._center.distribute(ok, self.source, finished, None if ok else pending, self._choice.mode)
 
     def pending_digest(self) -> str:
         """SHA-256 of the file of refused rows."""
@@ -153,7 +174,8 @@ class Work:
         return takewhile(Path.exists, self._numbered_graves())
 
     def _numbered_graves(self) -> Iterator[Path]:
-        stem = quote(self.order.choice.processor, safe=" ")
+        assert self._choice
+        stem = quote(self._choice.processor, safe=" ")
         names = (f"{stem}.csv" if number == 1 else f"{stem}-{number}.csv" for number in count(1))
         return (self._center.deleted / name for name in names)
 

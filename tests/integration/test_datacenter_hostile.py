@@ -7,9 +7,11 @@ import json
 import multiprocessing
 import os
 import resource
+import stat
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,13 +135,14 @@ def test_what_is_no_csv_leaves_nothing_behind(center: DataCenter, outside: Path)
 # --- links, pipes, folders
 
 
-@pytest.mark.parametrize("name", ["link.csv", "dangling.csv", "folder.csv", "pipe.csv"])
+@pytest.mark.parametrize("name", ["link.csv", "dangling.csv", "folder.csv", "pipe.csv", "socket.csv"])
 def test_links_pipes_and_folders_in_the_root_are_no_files(name: str, center: DataCenter, outside: Path) -> None:
     root = center.storage
     (root / "link.csv").symlink_to(outside / "secret.csv")
     (root / "dangling.csv").symlink_to(outside / "none.csv")
     (root / "folder.csv").mkdir()
     os.mkfifo(root / "pipe.csv")
+    os.mknod(root / "socket.csv", stat.S_IFSOCK | 0o600)
     assert center.pending_files() == []
     _refused(lambda: center.file(name))
     _refused(lambda: examine(root / name))
@@ -166,11 +169,51 @@ def test_a_folder_that_leads_elsewhere_is_refused(name: str, center: DataCenter,
     assert _is_untouched(outside)
 
 
-@pytest.mark.parametrize("name", ["a.create.finished.csv"])
-def test_rows_are_not_added_to_what_a_link_leads_to(name: str, center: DataCenter, outside: Path) -> None:
-    (center.finished / name).symlink_to(outside / "secret.csv")
-    assert name in _refused(lambda: _distribute(center))
+def _hard_link(path: Path, target: Path) -> None:
+    path.hardlink_to(target)
+
+
+def _pipe(path: Path, _target: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("make", [Path.symlink_to, _hard_link, _pipe])
+def test_rows_are_not_added_to_a_file_of_elsewhere(
+    make: Callable[[Path, Path], None], center: DataCenter, outside: Path
+) -> None:
+    make(center.finished / "a.create.finished.csv", outside / "secret.csv")
+    assert "a.create.finished.csv" in _refused(lambda: _distribute(center))
     assert _is_untouched(outside) and (center.storage / ".work" / "a.csv").exists()
+
+
+def test_a_storage_may_be_configured_by_a_link(outside: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    center = DataCenter(tmp_path / "link")
+    assert _add(center, outside / "secret.csv").lines == 2
+    _distribute(center)
+    assert (tmp_path / "real" / "finished" / "a.csv").exists()
+
+
+def test_the_way_to_a_source_may_have_links(center: DataCenter, outside: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(outside)
+    assert _add(center, tmp_path / "link" / "secret.csv").lines == 2
+
+
+@pytest.mark.parametrize("name", [".part.x", "..distribution.json.x", ".results.x"])
+def test_folders_called_like_what_a_kill_leaves_are_in_nobodys_way(name: str, center: DataCenter) -> None:
+    (center.storage / name).mkdir()
+    with center.locked(), center.adding():
+        center.resume()
+    assert center.pending_files() == []
+
+
+def test_of_a_file_that_has_gone_one_line_is_said(center: DataCenter) -> None:
+    (center.storage / "a.csv").write_text("a\n")
+    (file,) = center.pending_files()
+    file.path.unlink()
+    for ask in (lambda: file.size, lambda: file.date, lambda: file.lines):
+        assert "a.csv cannot be read" in _refused(ask)
 
 
 @pytest.mark.parametrize("ok", [True, False])
@@ -240,6 +283,49 @@ def test_a_dropped_list_of_moves_reaches_nothing_outside(journal: str, center: D
     assert _is_untouched(outside) and (center.storage / "a.csv").exists()
 
 
+def _links_in_its_folder(storage: Path, outside: Path) -> None:
+    (storage / ".work").mkdir()
+    for name in ("finished.csv", "secret.csv"):
+        (storage / ".work" / name).symlink_to(outside / "secret.csv")
+
+
+def _link_for_its_folder(storage: Path, outside: Path) -> None:
+    (storage / ".hidden").symlink_to(outside)
+
+
+@pytest.mark.parametrize(
+    ("make", "work"), [(_links_in_its_folder, ".work"), (_link_for_its_folder, ".hidden"), (_link_for_its_folder, ".")]
+)
+@pytest.mark.parametrize("rows", ["secret.csv", "none.csv"])
+def test_what_a_dropped_list_names_is_no_link(
+    make: Callable[[Path, Path], None], work: str, rows: str, center: DataCenter, outside: Path
+) -> None:
+    make(center.storage, outside)
+    moves = [{"old": f"{work}/secret.csv", "new": "finished/moved.csv"}]
+    journal = _journal(work=work, rows=f"{work}/{rows}", moves=moves)
+    (center.storage / ".distribution.json").write_text(journal)
+    with suppress(PusherError):
+        center.resume()
+    found = [path for path in center.storage.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert _is_untouched(outside) and all("secret\n" not in path.read_text() for path in found)
+
+
+@pytest.mark.parametrize("at", [7, 1 << 40, 1 << 63])
+def test_no_dropped_list_makes_a_file_longer_than_its_rows(at: int, center: DataCenter) -> None:
+    (center.storage / ".work").mkdir()
+    (center.storage / ".work" / "finished.csv").write_text("a\n1\n")
+    (center.storage / ".distribution.json").write_text(_journal(rows_at=at))
+    with suppress(PusherError):
+        center.resume()
+    assert not (center.finished / "a.csv").exists() or (center.finished / "a.csv").read_text() == "a\n1\n"
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"x":' * 100_000, b'"\xff"', b"", b" " * (1 << 21)])
+def test_a_dropped_list_that_is_none_is_refused(content: bytes, center: DataCenter) -> None:
+    (center.storage / ".distribution.json").write_bytes(content)
+    assert ".distribution.json" in _refused(center.resume)
+
+
 def test_a_dropped_list_of_an_old_kind_reaches_nothing_outside(center: DataCenter, outside: Path) -> None:
     storage = str(center.storage)
     paths = {"storage": storage, "work": str(outside), "rows": f"{outside}/none", "rows_to": f"{storage}/finished/a"}
@@ -274,6 +360,19 @@ def _packed_rows(path: Path) -> None:
     path.write_bytes(gzip.compress(b"a,b\n" + b"1,2222222222222\n" * (1 << 20)) * 140)
 
 
+def _many_ends(path: Path) -> None:
+    path.write_bytes(gzip.compress(b"a\n" + b"\n" * (96 << 20), 1))
+
+
+def _zeros(path: Path) -> None:
+    """1 GB, in 1 MB."""
+    path.write_bytes(gzip.compress(b"\0" * (16 << 20)) * 64)
+
+
+def _nested(path: Path) -> None:
+    path.write_bytes(gzip.compress(gzip.compress(b"a\n" + b"1\n" * (1 << 20))))
+
+
 def _open_quote(path: Path) -> None:
     with path.open("wb") as file:
         file.write(b'a\n"')
@@ -285,7 +384,10 @@ def _many_columns(path: Path) -> None:
     path.write_bytes(b"," * (1 << 20))
 
 
-@pytest.mark.parametrize("make", [_sparse, _sparse_within, _one_packed_line, _packed_rows, _open_quote, _many_columns])
+@pytest.mark.parametrize(
+    "make",
+    [_sparse, _sparse_within, _one_packed_line, _packed_rows, _many_ends, _zeros, _nested, _open_quote, _many_columns],
+)
 def test_what_is_too_large_is_refused_soon_and_in_little_memory(
     make: Callable[[Path], None], center: DataCenter, outside: Path
 ) -> None:
@@ -339,7 +441,8 @@ def test_nothing_outside_the_storage_is_opened(center: DataCenter, outside: Path
     source = outside.parent / "a.csv"
     source.write_text("a\n1\n")
     touched = _limited(_what_is_touched, center, source)
-    strange = [path for path in touched.split("\n") if not Path(path).is_relative_to(root) and path != str(source)]
+    ours = (str(source), str(source.parent))
+    strange = [path for path in touched.split("\n") if not Path(path).is_relative_to(root) and path not in ours]
     assert touched.count(str(root)) > 12 and strange == []
     assert _is_untouched(outside)
 
@@ -350,9 +453,11 @@ def _what_is_touched(center: DataCenter, source: Path) -> str:
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event in watched:
-            paths = (each for each in arguments[:2] if isinstance(each, str | os.PathLike) and event != "open")
-            first = arguments[0] if isinstance(arguments[0], str | os.PathLike) else None
-            touched.update(os.path.realpath(path) for path in (*paths, first) if path and os.path.isabs(path))
+            named = arguments[:2] if event in ("os.rename", "os.link", "os.symlink") else arguments[:1]
+            stays = event != "open" or bool(arguments[2] & os.O_NOFOLLOW)
+            for path in named:
+                if isinstance(path, str | bytes | os.PathLike):
+                    touched.update(_places(Path(os.fsdecode(path)), stays))
 
     sys.addaudithook(hook)
     with center.locked():
@@ -366,3 +471,13 @@ def _what_is_touched(center: DataCenter, source: Path) -> str:
             _distribute(center, ok=ok)
         center.set_storage_path(center.storage, move=True)
     return "\n".join(sorted(touched))
+
+
+def _places(path: Path, stays: bool) -> set[str]:
+    """Where it may lead: one that is not absolute lies in one of the folders that are open. `stays`: a link in its own
+    place is not followed."""
+    folders = (Path(f"/proc/self/fd/{handle}") for handle in range(64))
+    found = {folder / path for folder in folders if folder.is_dir()} if not path.is_absolute() else {path}
+    return {
+        os.path.join(os.path.realpath(each.parent), each.name) if stays else os.path.realpath(each) for each in found
+    }

@@ -8,14 +8,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
 from models import Base, Deployment, House
 from pusher.config import load
+from pusher.datacenter.csvform import examine
 from pusher.datacenter.desk import Desk
 from pusher.datacenter.outcome import Choice
 from pusher.datacenter.processing import Mode
+from pusher.datacenter.work import Order
 from pusher.errors import AlreadyRunning, ConfigError, FileRefused
 from pusher.held import HeldRow, Quarantine, Selection
 from pusher.held_views import held_detail, held_views
@@ -322,6 +325,33 @@ def test_the_daemon_may_write_where_the_files_are(office: Office) -> None:
     office.write_config("target = sqlite:///elsewhere/registry.db")
     folders = writable_folders(load(office.config))
     assert office.storage in folders and office.folder / "elsewhere" in folders
+
+
+def _put_an_order(office: Office, **changed: object) -> None:
+    """As a run leaves it that is killed: by somebody who may drop files."""
+    path = office.drop("houses.csv", _HEAD + "1 Mill Lane,Pilot,\n")
+    order = msgspec.to_builtins(Order(run="0" * 32, name="houses.csv", form=examine(path))) | changed
+    (office.storage / ".work").mkdir()
+    (office.storage / ".work/order.json").write_bytes(msgspec.json.encode(order))
+
+
+def test_a_run_that_the_target_does_not_know_begins_anew_as_the_configuration_says(office: Office) -> None:
+    choice = {"processor": "antigravity:fly", "mode": "remove", "map": []}
+    _put_an_order(office, choice=choice)
+    outcome = office.run()
+    assert (outcome.error, outcome.sent, outcome.exit_code) == (None, 1, 0)
+    assert office.houses() == {"1 Mill Lane": "Pilot"}
+    assert office.files() == ["finished/houses.create.finished.csv", "finished/houses.csv"]
+
+
+@pytest.mark.parametrize("name", ["../../outside.csv", "/etc/hostname", "order.json", "a\0.csv"])
+def test_an_order_cannot_name_what_is_elsewhere(office: Office, name: str) -> None:
+    (office.folder / "outside.csv").write_text(_HEAD + "9 Far Away,,\n")
+    _put_an_order(office, name=name)
+    outcome = office.run()
+    assert outcome.exit_code == 1 and outcome.error and len(outcome.error.splitlines()) == 1
+    assert "order.json" in outcome.error and "move the folder" in outcome.error
+    assert office.houses() == {} and (office.folder / "outside.csv").exists()
 
 
 def test_a_location_of_another_kind_has_no_desk(tmp_path: Path) -> None:
