@@ -22,7 +22,7 @@ from pusher.datacenter.processing import Done, Mode, Processor, Refused, Result
 from pusher.datacenter.register import Register, Run, State
 from pusher.datacenter.storage import DataCenter
 from pusher.datacenter.work import Order, Work
-from pusher.errors import FileRefused, PusherError
+from pusher.errors import FileRefused, PusherError, UsageError, WriteFailed
 from pusher.job import Progress
 from pusher.schema.engine import first_line, reaching, writing
 
@@ -86,13 +86,17 @@ class Importer:
         return self._go_on(work, run, progress)
 
     def _go_on(self, work: Work, run: Run, progress: Progress) -> Imported:
-        """How the file is processed, the target says, where nobody can write who may drop files."""
-        run = replace(run, digest=work.examined().digest)
-        work.belong_to(run.state.choice)
-        if run.ended is None:
-            work.cut_back(run.state.sizes)
-            run = _Rows(self._engine, self._register, self._processor_of, work, run).take_all(progress)
-        work.distribute(ok=not run.state.tally.refused)
+        """How the file is processed, the target says, where nobody can write who may drop files. What cannot be
+        completed is no refusal of the file: it is in the work folder, and no other may take its place there."""
+        try:
+            run = replace(run, digest=work.examined().digest)
+            work.belong_to(run.state.choice)
+            if run.ended is None:
+                work.cut_back(run.state.sizes)
+                run = _Rows(self._engine, self._register, self._processor_of, work, run).take_all(progress)
+            work.distribute(ok=not run.state.tally.refused)
+        except (FileRefused, UsageError) as error:
+            raise WriteFailed(f"{run.name} is not completed, and no other file is taken before: {error}") from error
         return imported_of(run)
 
 

@@ -65,10 +65,7 @@ class ImportJob:
             if done:
                 self._take_in(self._desk.told(done), entry)
             for file in self._desk.center.pending_files():
-                if self._is_still(file):
-                    self._attempt(file, importer, entry, progress)
-                else:
-                    entry.pending = (entry.pending or 0) + 1
+                self._attempt(file, importer, entry, progress)
             self._hold_strangers()
             self._release_gone()
 
@@ -79,7 +76,9 @@ class ImportJob:
     def _attempt(self, file: DataCenterFile, importer: Importer, entry: TableOutcome, progress: Progress) -> None:
         """One file holds up no other."""
         try:
-            if self._is_wanted(file):
+            if not self._is_still(file):
+                entry.pending = (entry.pending or 0) + 1
+            elif self._is_wanted(file):
                 done = importer.run(file.name, self._desk.choice_for(file.name), progress)
                 self._release(file.name)
                 self._take_in(self._desk.told(done), entry)

@@ -23,11 +23,12 @@ from pusher.datacenter.csvform import ERRORS, Form, examine, row_text
 from pusher.datacenter.names import check_name, numbered
 from pusher.datacenter.outcome import Choice
 from pusher.datacenter.storage import DataCenter
-from pusher.errors import ArchiveDamaged, FileRefused
+from pusher.errors import ArchiveDamaged, FileRefused, WriteFailed
 
 FOLDER = ".work"
 _ORDER, _FINISHED, _PENDING = "order.json", "finished.csv", "pending.csv"
 _PRIVATE = 0o700
+_LONGEST_ORDER = 1 << 20
 DELETED_DATE = "del_date"
 
 
@@ -58,6 +59,8 @@ class Work:
         folder = center.storage / FOLDER
         with disk.writing(folder):
             folder.mkdir(mode=_PRIVATE, exist_ok=True)
+        if os.path.lexists(folder / _ORDER):
+            raise WriteFailed(f"{folder} holds a run that is not completed; import once more, which completes it")
         graves = {path.name: path.stat().st_size for path in center.deleted.glob("*.csv")}
         work = Work(center, replace(order, graves=graves))
         work._note()
@@ -70,11 +73,11 @@ class Work:
         path = center.storage / FOLDER / _ORDER
         try:
             with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-                order = msgspec.json.decode(file.read(), type=Order)
+                order = msgspec.json.decode(file.read(_LONGEST_ORDER), type=Order)
             check_name(order.name)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.DecodeError, FileRefused) as error:
+        except (OSError, msgspec.DecodeError, RecursionError, FileRefused) as error:
             raise ArchiveDamaged(f"cannot use {path}: {error}; move the folder {path.parent} away") from error
         work = Work(center, order)
         if not os.path.lexists(work.source) and not os.path.lexists(center.storage / order.name):
@@ -167,7 +170,8 @@ class Work:
     def _grave(self, columns: Sequence[str]) -> Path:
         """The file of removed rows that has these columns."""
         head = row_text(columns).encode()
-        return next(path for path in self._numbered_graves() if _begins_with(path, head))
+        with disk.writing(self._center.deleted):
+            return next(path for path in self._numbered_graves() if _begins_with(path, head))
 
     def _graves(self) -> Iterator[Path]:
         """The files of removed rows of the processor that are there."""

@@ -24,7 +24,7 @@ from pusher.datacenter.storage import DataCenter, DataCenterFile
 from pusher.errors import FileRefused, PusherError
 
 _PROCESSES = multiprocessing.get_context("fork")
-_SECONDS = 5.0
+_SECONDS = 15.0  # to read 2 GB would take longer
 _MOST_MEMORY = 96 << 20
 _PAST = 2 << 30
 
@@ -318,6 +318,14 @@ def test_no_dropped_list_makes_a_file_longer_than_its_rows(at: int, center: Data
     with suppress(PusherError):
         center.resume()
     assert not (center.finished / "a.csv").exists() or (center.finished / "a.csv").read_text() == "a\n1\n"
+
+
+def test_a_list_of_moves_to_a_folder_that_is_no_more_does_nothing(center: DataCenter) -> None:
+    (center.storage / "a.csv").write_text("a\n")
+    moves = [{"old": "a.csv", "new": ".work/a.csv"}]
+    (center.storage / ".distribution.json").write_text(_journal(moves=moves))
+    center.resume()
+    assert [file.name for file in center.pending_files()] == ["a.csv"]
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"x":' * 100_000, b'"\xff"', b"", b" " * (1 << 21)])

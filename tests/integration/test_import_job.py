@@ -19,7 +19,7 @@ from pusher.datacenter.desk import Desk
 from pusher.datacenter.outcome import Choice
 from pusher.datacenter.processing import Mode
 from pusher.datacenter.work import Order
-from pusher.errors import AlreadyRunning, ConfigError, FileRefused
+from pusher.errors import AlreadyRunning, ConfigError, FileRefused, WriteFailed
 from pusher.held import HeldRow, Quarantine, Selection
 from pusher.held_views import held_detail, held_views
 from pusher.held_views import retry as retry_held
@@ -250,7 +250,7 @@ def test_a_file_that_grows_meanwhile_is_imported_to_its_end(office: Office) -> N
             self._handle.close()
             self.advance = lambda table, rows: None  # type: ignore[method-assign]
 
-    with pytest.raises(FileRefused, match="grew while it was imported"):
+    with pytest.raises(WriteFailed, match=r"houses.csv is not completed, .* grew while it was imported"):
         office.desk().run("houses.csv", progress=Writer())
     assert office.run().exit_code == 0
     assert len(office.houses()) == 2507
@@ -325,6 +325,24 @@ def test_the_daemon_may_write_where_the_files_are(office: Office) -> None:
     office.write_config("target = sqlite:///elsewhere/registry.db")
     folders = writable_folders(load(office.config))
     assert office.storage in folders and office.folder / "elsewhere" in folders
+
+
+def test_a_file_whose_results_find_no_place_is_followed_by_no_other(office: Office) -> None:
+    office.drop("a.csv", _HEAD + "1 Mill Lane,Pilot,\n2 Mill Lane,Pilto,\n")
+    office.drop("b.csv", _HEAD + "3 Mill Lane,Pilot,\n")
+    (office.storage / "finished").mkdir()
+    link = office.storage / "finished/a.create.finished.csv"
+    link.symlink_to(office.folder / "elsewhere")
+    for _ in range(2):
+        outcome = office.run()
+        assert outcome.exit_code == 1 and outcome.error
+        assert outcome.error.startswith("a.csv is not completed, and no other file is taken before: ")
+    assert office.houses() == {"1 Mill Lane": "Pilot"} and "b.csv" in office.files()
+    link.unlink()
+    assert office.run().sent == 2
+    assert sorted(office.houses()) == ["1 Mill Lane", "3 Mill Lane"]
+    assert [row["Street"] for row in _rows(office.storage / "a.create.pending.csv")] == ["2 Mill Lane"]
+    assert {"unfinished/a.csv", "finished/b.csv"} <= set(office.files())
 
 
 def _put_an_order(office: Office, **changed: object) -> None:
