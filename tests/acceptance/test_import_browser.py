@@ -30,6 +30,9 @@ def registry(tmp_path: Path) -> Registry:
     return Registry(tmp_path)
 
 
+_ON_A_PHONE = pytest.mark.parametrize("visit", SCREENS[:1], ids=screen_name, indirect=True)
+
+
 @pytest.fixture(params=SCREENS, ids=screen_name)
 def visit(request: pytest.FixtureRequest, browser: Browser, registry: Registry, tmp_path: Path) -> Iterator[Visit]:
     """By a clerk who has logged in."""
@@ -83,6 +86,7 @@ def test_a_clerk_imports_a_file_and_mends_it(visit: Visit, registry: Registry, t
     assert visit.faults == []
 
 
+@_ON_A_PHONE
 def test_a_page_of_a_run_looks_again_by_itself(visit: Visit, registry: Registry, tmp_path: Path) -> None:
     page = visit.page
     _hand_in(visit, tmp_path / "houses.csv", "address\n1 High St\n")
@@ -94,6 +98,7 @@ def test_a_page_of_a_run_looks_again_by_itself(visit: Visit, registry: Registry,
     assert visit.faults == []
 
 
+@_ON_A_PHONE
 def test_why_a_file_is_not_taken_is_said_where_it_was_chosen(visit: Visit, tmp_path: Path) -> None:
     page = visit.page
     _hand_in(visit, tmp_path / "houses.csv", "address,address\n")
@@ -103,6 +108,7 @@ def test_why_a_file_is_not_taken_is_said_where_it_was_chosen(visit: Visit, tmp_p
     assert [fault for fault in visit.faults if "422" not in fault] == []
 
 
+@_ON_A_PHONE
 def test_the_keyboard_is_enough(visit: Visit, registry: Registry, tmp_path: Path) -> None:
     page = visit.page
     _hand_in(visit, tmp_path / "houses.csv", "Street\n1 High St\n")

@@ -60,16 +60,13 @@ def _json(config: Path, *arguments: str, ends: int = 0) -> Any:
 def test_the_four_steps(config: Path) -> None:
     file = config.with_name("houses.csv")
     file.write_text(_HOUSES)
-    assert "House, create: a file must give address" in _said(config, "check")
     assert "houses.csv is in" in _said(config, "import", "add", str(file))
-    said = _said(config, "import", "preview", "houses.csv", ends=1)
-    assert "nothing was changed; a run would have: 1 created, 1 refused" in said
-    assert re.search(r"Project +Deployment\.name", said)
     found = _json(config, "import", "preview", "houses.csv", ends=1)
     assert found["tally"]["examples"] == [
         [3, "there is no Deployment with name = 'Pilto'; import it first, or correct Deployment.name"]
     ]
     said = _said(config, "import", "map", "houses.csv")
+    assert re.search(r"Project +Deployment\.name", said)
     assert "map = Street:address, Project:Deployment.name, startDate:startDate\n" in said
     said = _said(config, "import", "run", "houses.csv", ends=1)
     assert "houses.csv, create: 1 created, 1 refused" in said
@@ -119,14 +116,12 @@ def test_a_file_may_be_run_another_way_than_the_configuration_says(config: Path)
 @pytest.mark.parametrize(
     ("arguments", "ends", "said"),
     [
-        (("add", "../x.csv"), 1, "cannot read ../x.csv"),
+        (("add", "../x.csv"), 1, "cannot read x.csv: No such file or directory"),
         (("run", "none.csv"), 1, "there is no file none.csv in"),
-        (("run", "../x.csv"), 1, "'../x.csv' leads to a folder"),
-        (("preview", "none.csv"), 1, "there is no file none.csv in"),
+        (("preview", "../x.csv"), 1, "'../x.csv' leads to a folder"),
         (("template", "Hose"), 2, 'did you mean "House"?'),
         (("export", "pusher_import"), 2, "there is no table pusher_import"),
         (("run", "x.csv", "--map", "Street"), 2, '--map: "Street" is no pair'),
-        (("list", "--location", "moves"), 2, 'location "moves" is switched off'),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(config: Path, arguments: tuple[str, ...], ends: int, said: str) -> None:

@@ -20,7 +20,7 @@ from tests.fault.import_site import Storage, write_config
 from tests.fault.import_wrongs import wrongs
 
 _THOROUGH = int(os.environ.get("IMPORT_ROUNDS", "6")) >= 50
-_EVERY = 1 if _THOROUGH else 8
+_EVERY = 1 if _THOROUGH else 14
 _NEVER = 10**6
 _FEWEST_STEPS = 15
 

@@ -337,6 +337,7 @@ def test_what_would_not_come_back_is_refused(lite: Office, statements: list[str]
     with closing(sqlite3.connect(str(lite.engine.url.database), isolation_level=None)) as connection:
         for statement in statements:
             connection.execute(statement)
+    schema_of.cache_clear()
     with pytest.raises(PusherError) as caught:
         exported(lite.engine, table)
     assert str(caught.value) == reason
