@@ -193,8 +193,8 @@ def test_nasty_json(service: Service) -> None:
 
 def _frames() -> Iterator[bytes]:
     whole = MESSAGES["push"]
-    yield from (whole[:cut] for cut in range(0, len(whole), 17))
-    yield from (whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :] for at in range(0, len(whole), 13))
+    yield from (whole[:cut] for cut in range(0, len(whole), 37))
+    yield from (whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :] for at in range(0, len(whole), 29))
     yield whole + whole
     bomb = zstandard.ZstdCompressor().compress(b" " * (512 << 20))
     yield bomb
