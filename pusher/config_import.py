@@ -15,6 +15,7 @@ IMPORT_STORAGE, IMPORT_PROCESSOR = "datacenter", "House"
 _OF_GENERAL = {key.name: key for key in KEYS["general"]}
 _MAP = "Street:address, Deployment:Deployment.name"
 _LONGEST_NULL = 100
+NULL = "XXX"  # unless the configuration says otherwise
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -29,7 +30,7 @@ class ImportSettings:
     processor: str
     mode: str = MODES[0]
     map: Pairs = ()
-    null: str = "XXX"
+    null: str = NULL
     settle_seconds: float = 5.0
     watch: bool = False
 
@@ -61,9 +62,7 @@ def _map(text: str, _: Place) -> Pairs:
 
 def _null(text: str, _: Place) -> str:
     if not text.strip("\\") or len(text) > _LONGEST_NULL:
-        raise Fault(
-            f"is empty, nothing but \\, or longer than {_LONGEST_NULL} letters; write what stands for NULL, such as XXX"
-        )
+        raise Fault(f"is empty, nothing but \\, or longer than {_LONGEST_NULL} letters; write something like {NULL}")
     return text
 
 
@@ -82,7 +81,7 @@ IMPORT_KEYS = (
     Key("processor", "a table of the target, or a Python entry point", _processor, IMPORT_PROCESSOR),
     Key("mode", "create | update | remove | upsert", _mode, MODES[0], MODES[0]),
     Key("map", "CSV header:column; a parent by its natural key", _map, _MAP),
-    Key("null", "the cell that stands for NULL; empty: left alone", _null, "XXX", "XXX"),
+    Key("null", "the cell that stands for NULL; empty: left alone", _null, NULL, NULL),
     Key(
         "settle",
         "how long a file must have been still",

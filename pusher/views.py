@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from pusher.config import Location, Settings, load
-from pusher.errors import Unreachable
+from pusher.errors import PusherError, Unreachable
 from pusher.filelist import FILES, FileList
 from pusher.held import Quarantine
 from pusher.ledger import Checkpoint, Ledger
@@ -135,8 +135,11 @@ def _location_view(settings: Settings, location: Location, ledger: Ledger) -> Lo
         tables = [_files_status(location.name, ledger)]
     elif location.export:
         tables = _scale_statuses(location.name, ledger)
-    elif location.imports:
-        tables = [_import_status(settings, location, ledger)]
+    elif location.imports and location.on:
+        try:
+            tables = [_import_status(settings, location, ledger)]
+        except PusherError as reason:
+            error = str(reason)
     elif location.on and schema:
         try:
             with open_source(settings) as source:
@@ -191,10 +194,7 @@ def _import_status(settings: Settings, location: Location, ledger: Ledger) -> Ta
     from pusher.datacenter.desk import Desk
 
     desk = Desk(settings, location)
-    try:
-        ended = next((run.ended for run in desk.runs() if run.ended), None)
-    except Unreachable:
-        ended = None
+    ended = next((run.ended for run in desk.runs() if run.ended), None)
     return TableStatus(
         table=desk.settings.processor,
         role="import",

@@ -203,7 +203,11 @@ def export_(context: Context, table: str, output: Path | None, location: str | N
         return
     try:
         with output.open("x", encoding="utf-8", newline="") as handle:
-            rows = desk.export(table, handle)
+            try:
+                rows = desk.export(table, handle)
+            except BaseException:
+                output.unlink()  # it would look complete
+                raise
     except FileExistsError:
         raise UsageError(f"{output} exists already; name another file, or move it away") from None
     except OSError as error:

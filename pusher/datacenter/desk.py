@@ -86,7 +86,7 @@ class Desk:
     def add(self, source: Path, name: str | None = None, *, again: bool = False) -> DataCenterFile:
         """Copies a file into the storage. `again`: also one that was imported before. Raises FileRefused."""
         with self.center.adding():
-            return add(self.center, source, name=name, known=_never if again else self.when_imported)[0]
+            return add(self.center, source, name=name, known=_never if again else self.when_imported)
 
     def when_imported(self, digest: str) -> str | None:
         """When a file with this content was imported, in words; None if it was not."""
@@ -164,7 +164,7 @@ class Desk:
                     return done
             path = self.center.file(name).path
             if not again and not stem_of(name)[2]:
-                self.refuse_imported(examine(path).digest, name)
+                self.refuse_imported(digest_of(path), name)
             return self.told(importer.run(name, choice or self.choice_for(name), progress))
 
     def export(self, table: str, out: TextIO) -> int:

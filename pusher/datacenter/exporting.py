@@ -11,6 +11,7 @@ from typing import TextIO
 import sqlalchemy as sa
 
 from pusher.central.rows import Key, Target
+from pusher.config_import import NULL
 from pusher.datacenter.cells import read_cells, write_cells
 from pusher.datacenter.csvform import row_text
 from pusher.datacenter.links import Leaf, Link, Rows, rows_of
@@ -32,7 +33,7 @@ def export_table(
     name: str,
     out: TextIO,
     *,
-    null: str = "XXX",
+    null: str = NULL,
     keys: Mapping[str, tuple[str, ...]] | None = None,
 ) -> int:
     """Writes its rows to `out`, which must not change the ends of lines; returns how many. No cell is empty: NULL is

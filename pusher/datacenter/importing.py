@@ -79,7 +79,7 @@ class Importer:
             return None
         with reaching(_WHAT):
             run = self._register.find(work.order.run)
-        if run is None or (run.location, run.name) != (self._location, work.order.name):
+        if run is None or run.name != work.order.name:
             # It had only begun, or the target was restored, or somebody has put an order there: no row is done.
             work.give_back()
             return None
@@ -91,7 +91,7 @@ class Importer:
         try:
             run = replace(run, digest=work.examined().digest)
             work.belong_to(run.state.choice)
-            if run.ended is None:
+            if run.ended is None or run.position < work.order.form.rows:  # somebody has written more rows since
                 work.cut_back(run.state.sizes)
                 run = _Rows(self._engine, self._register, self._processor_of, work, run).take_all(progress)
             work.distribute(ok=not run.state.tally.refused)

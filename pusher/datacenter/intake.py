@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pusher import disk
-from pusher.datacenter.csvform import MOST_BYTES, Form, digest_of, examine, opened_csv
+from pusher.datacenter.csvform import MOST_BYTES, digest_of, examine, opened_csv
 from pusher.datacenter.names import SUFFIXES, check_name, pending_name, stem_of
 from pusher.datacenter.processing import Mode
 from pusher.datacenter.storage import PART, DataCenter, DataCenterFile
@@ -22,7 +22,7 @@ _PART = 1 << 20
 Known = Callable[[str], str | None]
 
 
-def add(center: DataCenter, source: Path, *, name: str | None, known: Known) -> tuple[DataCenterFile, Form]:
+def add(center: DataCenter, source: Path, *, name: str | None, known: Known) -> DataCenterFile:
     """Copies `source` into the root as `name`. `known`: of a file's digest, when it was imported, None if it was not.
 
     Raises FileRefused, telling what is wrong and where, or WriteFailed.
@@ -56,7 +56,7 @@ def add(center: DataCenter, source: Path, *, name: str | None, known: Known) -> 
     finally:
         with suppress(FileNotFoundError):
             os.unlink(copy)
-    return DataCenterFile(center.storage / name), form
+    return DataCenterFile(center.storage / name)
 
 
 def refuse_unfinished(center: DataCenter, name: str) -> None:

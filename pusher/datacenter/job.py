@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from pusher.config import Location, Settings
-from pusher.datacenter.csvform import examine
+from pusher.datacenter.csvform import digest_of
 from pusher.datacenter.desk import Desk
 from pusher.datacenter.importing import Importer
 from pusher.datacenter.names import stem_of
@@ -95,7 +95,7 @@ class ImportJob:
             if left and not any(row.key == (file.name,) for row in self._quarantine.rows(self._table)):
                 self._hold_refused(left)
             return left is None
-        self._desk.refuse_imported(examine(file.path).digest, file.name)
+        self._desk.refuse_imported(digest_of(file.path), file.name)
         return True
 
     def _take_in(self, done: Imported, entry: TableOutcome) -> None:

@@ -1,4 +1,4 @@
-"""Looks whether a location to import from is as it must be, and changes nothing."""
+"""Looks whether a location to import from is as it must be; makes no more than the folders of its storage."""
 
 from __future__ import annotations
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 import sqlalchemy as sa
+
+from pusher.central.refusals import Fault, fault_of, reason_of
 
 
 class Mode(StrEnum):
@@ -83,7 +86,7 @@ class RowRefused(Exception):
     """Raised by a `RowProcessor`: the row comes back with these words."""
 
 
-class RowProcessor:
+class RowProcessor(ABC):
     """The base of processors written by hand: each row under a savepoint of its own.
 
     A subclass has `name`, `fields` and `apply_row`; setup.cfg or pyproject.toml names it as an entry point of the group
@@ -92,13 +95,15 @@ class RowProcessor:
 
     name = ""
 
+    @abstractmethod
     def fields(self, mode: Mode) -> Sequence[Field]:
-        raise NotImplementedError
+        """All that a file may give in this mode, in the order of a template."""
 
+    @abstractmethod
     def apply_row(self, connection: sa.Connection, mode: Mode, row: Mapping[str, str]) -> Done:
-        """One row: the text of each field, empty where the cell is. Raises RowRefused, or what the database raises for
-        a row that it does not take."""
-        raise NotImplementedError
+        """One row: the text of each field, empty where the cell is. Raises RowRefused or ValueError, or what the
+        database raises for a row that it does not take: then the row comes back with that. Anything else ends the
+        run."""
 
     def apply(
         self, connection: sa.Connection, mode: Mode, names: Sequence[str], rows: Sequence[Sequence[str]]
@@ -106,14 +111,12 @@ class RowProcessor:
         return [self._attempt(connection, mode, dict(zip(names, row, strict=True))) for row in rows]
 
     def _attempt(self, connection: sa.Connection, mode: Mode, row: Mapping[str, str]) -> Result:
-        from pusher.central.refusals import Fault, fault_of, reason_of
-
         savepoint = connection.begin_nested()
         try:
             done = self.apply_row(connection, mode, row)
             savepoint.commit()
             return done
-        except RowRefused as refusal:
+        except (RowRefused, ValueError) as refusal:
             savepoint.rollback()
             return Refused(str(refusal))
         except Exception as error:

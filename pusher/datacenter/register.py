@@ -18,7 +18,7 @@ from pusher.errors import PusherError
 from pusher.schema.engine import first_line, writing
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class State:
     """What came of a run so far. `sizes`: the bytes of each file of results that are of rows that are done.
     `pending_digest`: of the file of refused rows, once the run has ended."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import sqlalchemy as sa
 
 from pusher.central.rows import Target
+from pusher.config_import import NULL
 from pusher.config_keys import guess as alike
 from pusher.datacenter.cells import about
 from pusher.datacenter.chunk import Chunk, is_needed
@@ -22,13 +23,13 @@ from pusher.wire.tables import Schema, Table
 Keys = Mapping[str, tuple[str, ...]]
 
 
-def open_processor(schema: Schema, name: str, *, null: str = "XXX", keys: Keys | None = None) -> Processor:
+def open_processor(schema: Schema, name: str, *, null: str = NULL, keys: Keys | None = None) -> Processor:
     """The processor that is called `name`: a table, an entry point of the group `pusher.processors`, or "module:Class".
     Raises UsageError if there is none, ConfigError if `keys` do not suit the tables."""
     return find_entry(name) or table_processor(schema, name, null=null, keys=keys)
 
 
-def table_processor(schema: Schema, name: str, *, null: str = "XXX", keys: Keys | None = None) -> Processor:
+def table_processor(schema: Schema, name: str, *, null: str = NULL, keys: Keys | None = None) -> Processor:
     """`null`: the cell that stands for NULL; `keys`: the columns that tell the rows of a table apart, where it does not
     say so itself. Raises UsageError if there is no such table, ConfigError if `keys` do not suit the tables."""
     return TableProcessor(schema, rows_of(schema, table_called(schema, name).name, keys or {}), null)

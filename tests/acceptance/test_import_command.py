@@ -91,6 +91,11 @@ def test_the_four_steps(config: Path) -> None:
     assert f"2 rows in {exported}" in _said(config, "import", "export", "House", "--output", str(exported))
     assert "1 Mill Lane" in exported.read_text()
     assert "exists already" in _said(config, "import", "export", "House", "--output", str(exported), ends=2)
+    with opened(f"sqlite:///{config.with_name('site.db')}") as engine, engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE House SET startDate = 'one day' WHERE address = '2 Mill Lane'")
+    broken = config.with_name("broken.csv")
+    assert "House, the row with" in _said(config, "import", "export", "House", "--output", str(broken), ends=1)
+    assert not broken.exists()
     (view,) = [each for each in _json(config, "status") if each["location"] == "registry"]
     assert [(table["table"], table["role"], table["pending"]) for table in view["tables"]] == [("House", "import", 0)]
 

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
+import sqlalchemy as sa
 
 from pusher.cli.main import app
 from pusher.config_example import documented_keys
+from pusher.datacenter.processing import Mode
 from tests.servers import free_port
 
 _ROOT = Path(__file__).parents[2]
@@ -54,6 +57,21 @@ def test_links_between_documents_lead_somewhere() -> None:
     for document in (_ROOT / "README.md", *(_ROOT / "docs").glob("*.md")):
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_processor_in_the_document_works() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (_ROOT / "docs/import.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {"__name__": "hospital.wards"}
+    exec(code, names)
+    rows = [("W1", "2"), ("X", "1"), ("W1", "3"), ("W2", "many"), ("W3", "")]
+    with sa.create_engine("sqlite://").begin() as connection:
+        connection.exec_driver_sql("create table ward (code text unique, beds int)")
+        results = names["Wards"]().apply(connection, Mode.CREATE, ("code", "beds"), rows)
+        found = connection.exec_driver_sql("select code, beds from ward").fetchall()
+    reasons = [getattr(result, "reason", None) for result in results]
+    assert reasons[:3] == [None, "code: begins with W; correct it", "UNIQUE constraint failed: ward.code"]
+    assert "'many'" in str(reasons[3]) and reasons[4] is None
+    assert [tuple(row) for row in found] == [("W1", 2), ("W3", 0)]
 
 
 def test_the_first_steps_of_the_readme_run(tmp_path: Path) -> None:

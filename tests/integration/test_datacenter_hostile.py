@@ -48,7 +48,7 @@ def _never(_digest: str) -> None:
 
 
 def _add(center: DataCenter, source: Path, name: str | None = None) -> DataCenterFile:
-    return add(center, source, name=name, known=_never)[0]
+    return add(center, source, name=name, known=_never)
 
 
 def _refused(work: Callable[[], object]) -> str:

@@ -18,8 +18,8 @@ from pusher.datacenter.csvform import examine
 from pusher.datacenter.desk import Desk
 from pusher.datacenter.outcome import Choice
 from pusher.datacenter.processing import Mode
-from pusher.datacenter.work import Order
-from pusher.errors import AlreadyRunning, ConfigError, FileRefused, WriteFailed
+from pusher.datacenter.work import Order, Work
+from pusher.errors import AlreadyRunning, ConfigError, FileRefused, PusherError, WriteFailed
 from pusher.held import HeldRow, Quarantine, Selection
 from pusher.held_views import held_detail, held_views
 from pusher.held_views import retry as retry_held
@@ -28,6 +28,7 @@ from pusher.ledger import Ledger
 from pusher.runs import run_location
 from pusher.schema.engine import opened
 from pusher.service import writable_folders
+from pusher.views import location_views
 from tests.configs import put
 
 _CONFIG = """\
@@ -256,6 +257,53 @@ def test_a_file_that_grows_meanwhile_is_imported_to_its_end(office: Office) -> N
     assert len(office.houses()) == 2507
     assert office.files() == ["finished/houses.create.finished.csv", "finished/houses.csv"]
     assert len((office.storage / "finished/houses.create.finished.csv").read_text().splitlines()) == 2508
+
+
+class _Broken(NoProgress):
+    """A run that a signal ends behind its first chunk."""
+
+    def advance(self, table: str, rows: int) -> None:
+        raise PusherError("stopped by a signal")
+
+
+def test_a_run_that_was_broken_off_goes_on_though_its_location_is_called_otherwise(office: Office) -> None:
+    office.drop("houses.csv", _HEAD + "".join(f"{number} Mill Lane,Pilot,\n" for number in range(1500)))
+    with pytest.raises(PusherError, match="stopped"):
+        office.desk().run("houses.csv", progress=_Broken())
+    assert len(office.houses()) == 1000
+    put(office.config, office.config.read_text().replace("registry", "houses"))
+    settings = load(office.config)
+    outcome = run_location(settings, settings.location("houses"), NoProgress())
+    assert (outcome.error, outcome.sent, outcome.held) == (None, 1500, 0)
+    assert len(office.houses()) == 1500
+
+
+def test_rows_that_are_written_once_the_run_has_ended_are_imported_too(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.drop("houses.csv", _HEAD + "1 Mill Lane,Pilot,\n")
+
+    def fail(work: Work, *, ok: bool) -> None:
+        with work.source.open("a") as file:
+            file.write("2 Mill Lane,Pilot,\n")
+        raise WriteFailed("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Work, "distribute", fail)
+        with pytest.raises(WriteFailed):
+            office.desk().run("houses.csv")
+    assert office.run().exit_code == 0
+    assert sorted(office.houses()) == ["1 Mill Lane", "2 Mill Lane"]
+
+
+def test_a_storage_that_cannot_be_used_is_told_and_hides_no_other_location(office: Office) -> None:
+    (office.storage).mkdir()
+    (office.storage / "finished").symlink_to(office.folder)
+    (view,) = location_views(office.config)
+    assert view.error and "finished is a link or no folder" in view.error
+    put(office.config, office.config.read_text().replace("registry = 1", "registry = 0").replace("datacenter", "other"))
+    assert location_views(office.config)[0].error is None
+    assert not (office.folder / "other").exists()
 
 
 def test_removed_rows_are_kept_with_their_date(office: Office) -> None:
