@@ -204,6 +204,7 @@ class MariaDB(DatabaseServer):
             f"--datadir={self.folder / 'data'}",
             f"--socket={self.folder / 'socket'}",
             f"--pid-file={self.folder / 'pid'}",
+            f"--tmpdir={self.folder}",  # in one that they share, the server that starts removes the tables of the others
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
             "--skip-name-resolve",
