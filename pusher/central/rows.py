@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pusher.central.joined import can_join, joined_delete, joined_update
 from pusher.central.parents import checked_once
 from pusher.central.refusals import Fault, fault_of, reason_of
 from pusher.errors import SchemaMismatch
@@ -66,10 +67,14 @@ class Target:
         """Overwrites the rows whose columns `key` are those of `rows`; the other columns are set."""
         if set(names) <= set(key):
             return {}
+        if can_join(self.connection.dialect, self.table, names, key, rows):
+            return self._write_texts(joined_update(self.connection.dialect, self.table, names, key), rows, names)
         return self._write(_update, names, key, rows)
 
     def delete(self, key: tuple[str, ...], rows: list[Key]) -> dict[int, str]:
         """Deletes the rows whose columns `key` are those of `rows`; the reason for each index that was refused."""
+        if can_join(self.connection.dialect, self.table, key, key, rows):
+            return self._write_texts(joined_delete(self.connection.dialect, self.table, key), rows, key)
         return self._write(_delete, key, key, rows)
 
     def number(self, count: int) -> list[Key]:
@@ -104,22 +109,25 @@ class Target:
         named = [names[int(place)] for place in dict.fromkeys(_MARK.findall(text))]
         marks = _MARKS.search(text) if self.dialect == "mariadb" else None
         if marks:
-            from pusher.central.literals import statements  # and with it PyMySQL
-
             # PyMySQL would write the same text, but value by value.
             # Without parameters, the driver does not take %% for %.
-            head, ending = text[: marks.start(1)].replace("%%", "%"), text[marks.end(1) :].replace("%%", "%")
+            around = (text[: marks.start(1)].replace("%%", "%"), text[marks.end(1) :].replace("%%", "%"))
             order = [int(place) for place in re.findall(r"\d+", marks[1])]
-
-            def write(part: list[Key]) -> None:
-                for each in statements(head, ending, part):
-                    self._check_length(each)
-                    self.connection.exec_driver_sql(each, execution_options={"no_parameters": True})
-
-            return _write_or_split(self.connection, write, _ordered(rows, order), named)
+            return self._write_texts(around, _ordered(rows, order), named)
         # Handed to the driver as they are: for so many rows, naming each value would cost more than the rest.
         bound = _in_order(rows, compiled)
         return _write_or_split(self.connection, lambda part: self.connection.exec_driver_sql(text, part), bound, named)
+
+    def _write_texts(self, around: tuple[str, str], rows: list[Key], named: Sequence[str]) -> dict[int, str]:
+        """With statements that have the rows themselves in their text; `around`: what stands before and behind them."""
+        from pusher.central.literals import statements  # and with it PyMySQL
+
+        def write(part: list[Key]) -> None:
+            for each in statements(*around, part):
+                self._check_length(each)
+                self.connection.exec_driver_sql(each, execution_options={"no_parameters": True})
+
+        return _write_or_split(self.connection, write, rows, named)
 
     def _check_length(self, statement: str) -> None:
         """MariaDB hangs up on what is too long for it, which would look as if it were gone for a moment."""
