@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, TypeAlias
 
 import sqlalchemy as sa
+from sqlalchemy.sql.elements import quoted_name
 
 from pusher.wire.tables import Column, Kind, RowSet, Table
 
@@ -38,8 +39,10 @@ class Raw(sa.types.UserDefinedType[Any]):
 
 @lru_cache(maxsize=1024)
 def raw_table(table: Table) -> sa.TableClause:
-    """The table for building statements, one object a table; nothing converts the values of its columns."""
-    return sa.table(table.name, *(sa.column(column.name, Raw()) for column in table.columns))
+    """The table for building statements, one object a table; nothing converts the values of its columns. Its names are
+    always quoted: which words a database keeps for itself depends on its version."""
+    columns = (sa.column(quoted_name(column.name, quote=True), Raw()) for column in table.columns)
+    return sa.table(quoted_name(table.name, quote=True), *columns)
 
 
 def expression(dialect: str, table: sa.FromClause, column: Column) -> sa.ColumnElement[Any]:

@@ -18,16 +18,18 @@ def test_reserved_words_and_names_in_another_case_at_central(
         "select" varchar(40), "group" int, "a b%c:d" int, foreign key ("group") references "order" (id))"""
     user = """create table "user" ("table" varchar(20) not null, "rank" int not null, "rows" int,
         primary key ("table", "rank"))"""
+    value = 'create table "value" ("offset" int not null primary key, "returning" varchar(20))'
     here = 'create table "Sensor_Data" ("orderId" int not null, "Time" MOMENT not null, "Value" REAL64, "Where" int,'
     there = 'create table sensor_data (orderid int not null, time MOMENT not null, value REAL64, "where" int,'
     keys = ' primary key ({order}, {time}), foreign key ({order}) references "order" (id))'
     with Workshop(new_database, tmp_path, dialect) as workshop:
-        workshop.central.run(order, user, there + keys.format(order="orderid", time="time"))
+        workshop.central.run(order, user, value, there + keys.format(order="orderid", time="time"))
         workshop.central.run("""insert into "order" (id, "key") values (1, 'of central')""")
         site = workshop.site(
             "north",
             order,
             user,
+            value,
             here + keys.format(order='"orderId"', time='"Time"'),
             'create view "View" as select 1 a',
         )
@@ -35,6 +37,7 @@ def test_reserved_words_and_names_in_another_case_at_central(
             """insert into "order" (id, "key", "index", "localtime", "group") values (1, 'k1', 7, 8, null)""",
             """insert into "order" (id, "key", "index", "localtime", "group") values (2, 'k2', null, 9, 1)""",
             """insert into "user" ("table", "rank", "rows") values ('t', 1, 2)""",
+            """insert into "value" ("offset", "returning") values (1, 'r')""",
             """insert into "Sensor_Data" ("orderId", "Time", "Value", "Where")
                 values (1, '2026-01-01 00:00:00', 0.5, 1), (2, '2026-01-01 00:00:00', null, null)""",
         )
@@ -51,7 +54,8 @@ def test_reserved_words_and_names_in_another_case_at_central(
             == [("k1", 0.5, 1), ("k2", None, None)]
         )
         assert workshop.central.rows('select * from "user"') == [("t", 1, 2)]
-        assert [table.name for table in site.plan(workshop.store).tables] == ["order", "user", "Sensor_Data"]
+        assert workshop.central.rows('select * from "value"') == [(1, "r")]
+        assert [table.name for table in site.plan(workshop.store).tables] == ["order", "user", "value", "Sensor_Data"]
 
 
 def test_names_and_texts_that_look_like_sql(dialect: str, new_database: NewDatabase, tmp_path: Path) -> None:
