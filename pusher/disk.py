@@ -47,21 +47,27 @@ def append(path: Path, content: bytes) -> int:
     with writing(path):
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _FLAGS, _PRIVATE)
         try:
-            start = os.fstat(handle).st_size
-            try:
-                view = memoryview(content)
-                while view:
-                    view = view[os.write(handle, view) :]
-                os.fsync(handle)
-            except OSError:
-                with suppress(OSError):
-                    os.ftruncate(handle, start)
-                raise
+            start = append_to(handle, content)
         finally:
             os.close(handle)
         if start == 0:
             sync_folder(path.parent)
         return start
+
+
+def append_to(handle: int, content: bytes) -> int:
+    """The same for a file that is open to be appended to. Raises OSError."""
+    start = os.fstat(handle).st_size
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(handle, view) :]
+        os.fsync(handle)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(handle, start)
+        raise
+    return start
 
 
 def cut(path: Path, size: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -25,13 +24,10 @@ from pusher.datacenter.table import open_processor
 from pusher.datacenter.template import template
 from pusher.errors import ConfigError, FileRefused
 from pusher.job import NoProgress, Progress
-from pusher.log import event
 from pusher.schema.engine import opened, reaching, writing
 from pusher.schema.guess import is_ignored
 from pusher.schema.reflect import reflect
 from pusher.wire.tables import Schema
-
-log = logging.getLogger(__name__)
 
 _WHAT = "the target"
 _FIRST_ROWS = 10
@@ -158,14 +154,12 @@ class Desk:
         Raises AlreadyRunning, FileRefused, UsageError, or PusherError where the target refuses to be changed."""
         with self.working() as importer:
             done = importer.finish(progress)
-            if done:
-                self.told(done)
-                if done.name == name:
-                    return done
+            if done and done.name == name:
+                return done
             path = self.center.file(name).path
             if not again and not stem_of(name)[2]:
                 self.refuse_imported(digest_of(path), name)
-            return self.told(importer.run(name, choice or self.choice_for(name), progress))
+            return importer.run(name, choice or self.choice_for(name), progress)
 
     def export(self, table: str, out: TextIO) -> int:
         """Writes a table of the target so that it imports back unchanged; returns the rows. Raises UsageError if there
@@ -206,24 +200,6 @@ class Desk:
                 self.location,
                 lambda name: self._processor(schema, name),
             )
-
-    def told(self, done: Imported) -> Imported:
-        """One line of the log a run."""
-        tally, lines_ = done.tally, max(done.tally.lines, 1)
-        log.info(
-            event(
-                "import_ended",
-                location=self.location,
-                path=self.center.storage / done.name,
-                mode=done.mode,
-                lines=tally.lines,
-                ok=tally.done,
-                failed=tally.refused,
-                seconds=round(done.seconds, 3),
-                seconds_per_row=f"{done.seconds / lines_:.6f}",
-            )
-        )
-        return done
 
     # ---
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pusher import disk
 from pusher.errors import FileRefused
 
 _STRICTLY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe must not be waited for
@@ -31,6 +32,14 @@ class Folder:
         except FileNotFoundError:
             return None
 
+    def names(self) -> list[str]:
+        return os.listdir(self.handle)
+
+    def size(self, name: str) -> int:
+        """In bytes, 0 if there is no such file."""
+        found = self.stat(name)
+        return found.st_size if found else 0
+
     def open(self, name: str, flags: int = os.O_RDONLY) -> int:
         """Raises FileRefused for what is no file, or would change a file elsewhere."""
         try:
@@ -50,6 +59,33 @@ class Folder:
         """At most `most` bytes. Raises FileRefused, too."""
         with open(self.open(name), "rb") as file:
             return file.read(most)
+
+    def append(self, name: str, content: bytes) -> None:
+        """What fails leaves the file as it was. Raises FileRefused, too."""
+        handle = self.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
+            start = disk.append_to(handle, content)
+        finally:
+            os.close(handle)
+        if start == 0:
+            self.sync()
+
+    def cut(self, name: str, size: int) -> None:
+        """Takes off what stands behind `size`, if anything does. Raises FileRefused, too."""
+        if self.size(name) > size:
+            with open(self.open(name, os.O_WRONLY), "wb") as file:
+                file.truncate(size)
+                os.fsync(file.fileno())
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Whoever reads sees the old file or the new one. Raises FileRefused, too."""
+        new = f"{name}.new"
+        with open(self.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        self.move(new, self, name)
+        self.sync()
 
     def move(self, name: str, to: Folder, new: str) -> None:
         os.rename(name, new, src_dir_fd=self.handle, dst_dir_fd=to.handle)

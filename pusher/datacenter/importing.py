@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,10 @@ from pusher.datacenter.storage import DataCenter
 from pusher.datacenter.work import Order, Work
 from pusher.errors import FileRefused, PusherError, UsageError, WriteFailed
 from pusher.job import Progress
+from pusher.log import event
 from pusher.schema.engine import first_line, reaching, writing
+
+log = logging.getLogger(__name__)
 
 CHUNK_ROWS = 1000
 _ATTEMPTS = 5  # of a chunk that meets another writer
@@ -66,24 +70,24 @@ class Importer:
         )
         with reaching(_WHAT):
             self._register.prepare()
-            work = Work.begin(self._center, Order(run=run.run, name=name, form=form))
-            with writing(self._engine).begin() as connection:
+        with Work.begin(self._center, Order(run=run.run, name=name, form=form)) as work:
+            with reaching(_WHAT), writing(self._engine).begin() as connection:
                 self._register.note(connection, run)
-        return self._go_on(work, run, progress)
+            return self._go_on(work, run, progress)
 
     def finish(self, progress: Progress) -> Imported | None:
         """Completes what a run before left undone, None if there is nothing."""
         self._center.resume()
-        work = Work.found(self._center)
-        if work is None:
-            return None
-        with reaching(_WHAT):
-            run = self._register.find(work.order.run)
-        if run is None or run.name != work.order.name:
-            # It had only begun, or the target was restored, or somebody has put an order there: no row is done.
-            work.give_back()
-            return None
-        return self._go_on(work, run, progress)
+        with Work.found(self._center) as work:
+            if work is None:
+                return None
+            with reaching(_WHAT):
+                run = self._register.find(work.order.run)
+            if run is None or run.name != work.order.name:
+                # It had only begun, or the target was restored, or somebody has put an order there: no row is done.
+                work.give_back()
+                return None
+            return self._go_on(work, run, progress)
 
     def _go_on(self, work: Work, run: Run, progress: Progress) -> Imported:
         """How the file is processed, the target says, where nobody can write who may drop files. What cannot be
@@ -94,10 +98,28 @@ class Importer:
             if run.ended is None or run.position < work.order.form.rows:  # somebody has written more rows since
                 work.cut_back(run.state.sizes)
                 run = _Rows(self._engine, self._register, self._processor_of, work, run).take_all(progress)
+                self._tell(run)  # before its files go: should that fail, the next run has no rows to tell of
             work.distribute(ok=not run.state.tally.refused)
         except (FileRefused, UsageError) as error:
             raise WriteFailed(f"{run.name} is not completed, and no other file is taken before: {error}") from error
         return imported_of(run)
+
+    def _tell(self, run: Run) -> None:
+        """One line of the log a run."""
+        tally, seconds = run.state.tally, run.state.seconds
+        log.info(
+            event(
+                "import_ended",
+                location=self._location,
+                path=self._center.storage / run.name,
+                mode=run.state.choice.mode,
+                lines=tally.lines,
+                ok=tally.done,
+                failed=tally.refused,
+                seconds=round(seconds, 3),
+                seconds_per_row=f"{seconds / max(tally.lines, 1):.6f}",
+            )
+        )
 
 
 class _Rows:
@@ -178,7 +200,7 @@ class _Rows:
 
     def _refuse_growth(self) -> None:
         """What somebody wrote to the file since it was examined must not be lost."""
-        if self._work.source.stat().st_size != self._form.bytes:
+        if self._work.has_grown():
             raise FileRefused(f"{self._run.name} grew while it was imported; the next run goes on with the rest")
 
     def _end(self) -> None:

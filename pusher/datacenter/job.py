@@ -63,7 +63,7 @@ class ImportJob:
         with self._desk.working() as importer:
             done = importer.finish(progress)
             if done:
-                self._take_in(self._desk.told(done), entry)
+                self._take_in(done, entry)
             for file in self._desk.center.pending_files():
                 self._attempt(file, importer, entry, progress)
             self._hold_strangers()
@@ -81,7 +81,7 @@ class ImportJob:
             elif self._is_wanted(file):
                 done = importer.run(file.name, self._desk.choice_for(file.name), progress)
                 self._release(file.name)
-                self._take_in(self._desk.told(done), entry)
+                self._take_in(done, entry)
         except (FileRefused, UsageError) as refusal:
             self._hold(file.name, str(refusal))
 

@@ -11,15 +11,16 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count, takewhile
-from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
 
 from pusher import disk
 from pusher.datacenter.csvform import ERRORS, Form, examine, row_text
+from pusher.datacenter.folder import Folder, opened
 from pusher.datacenter.names import check_name, numbered
 from pusher.datacenter.outcome import Choice
 from pusher.datacenter.storage import DataCenter
@@ -44,47 +45,45 @@ class Order:
 
 
 class Work:
-    """One run's work folder; whoever uses it holds the storage's lock."""
+    """One run's work folder; whoever uses it holds the storage's lock. Its folders are held open: whatever somebody
+    puts in their places, nothing is written elsewhere."""
 
-    def __init__(self, center: DataCenter, order: Order) -> None:
+    def __init__(self, center: DataCenter, root: Folder, folder: Folder, deleted: Folder, order: Order) -> None:
         self._center = center
-        self._folder = center.storage / FOLDER
+        self._root = root
+        self._folder = folder
+        self._deleted = deleted
         self._choice: Choice | None = None
         self.order = order
-        self.source = self._folder / order.name
+        self.source = folder.path / order.name
 
     @staticmethod
-    def begin(center: DataCenter, order: Order) -> Work:
-        """Takes the file out of the root, so that nobody changes it meanwhile. Raises WriteFailed."""
-        folder = center.storage / FOLDER
-        with disk.writing(folder):
-            folder.mkdir(mode=_PRIVATE, exist_ok=True)
-        if os.path.lexists(folder / _ORDER):
-            raise WriteFailed(f"{folder} holds a run that is not completed; import once more, which completes it")
-        graves = {path.name: path.stat().st_size for path in center.deleted.glob("*.csv")}
-        work = Work(center, replace(order, graves=graves))
-        work._note()
-        work._take()
-        return work
+    @contextmanager
+    def begin(center: DataCenter, order: Order) -> Iterator[Work]:
+        """Takes the file out of the root, so that nobody changes it meanwhile. Raises WriteFailed or FileRefused."""
+        path = center.storage / FOLDER
+        with disk.writing(path):
+            path.mkdir(mode=_PRIVATE, exist_ok=True)
+        with _places(center) as (root, folder, deleted):
+            if folder.stat(_ORDER):
+                raise WriteFailed(f"{path} holds a run that is not completed; import once more, which completes it")
+            graves = {name: deleted.size(name) for name in deleted.names() if name.endswith(".csv")}
+            work = Work(center, root, folder, deleted, replace(order, graves=graves))
+            work._note()
+            work._take()
+            yield work
 
     @staticmethod
-    def found(center: DataCenter) -> Work | None:
-        """What a run before left undone, if any. Raises ArchiveDamaged."""
-        path = center.storage / FOLDER / _ORDER
-        try:
-            with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-                order = msgspec.json.decode(file.read(_LONGEST_ORDER), type=Order)
-            check_name(order.name)
-        except FileNotFoundError:
-            return None
-        except (OSError, msgspec.DecodeError, RecursionError, FileRefused) as error:
-            raise ArchiveDamaged(f"cannot use {path}: {error}; move the folder {path.parent} away") from error
-        work = Work(center, order)
-        if not os.path.lexists(work.source) and not os.path.lexists(center.storage / order.name):
-            work._remove()  # the run had only begun, and its file is gone
-            return None
-        work._take()
-        return work
+    @contextmanager
+    def found(center: DataCenter) -> Iterator[Work | None]:
+        """What a run before left undone, if any. Raises WriteFailed, FileRefused or ArchiveDamaged."""
+        if not os.path.lexists(center.storage / FOLDER):
+            yield None
+            return
+        with _places(center) as (root, folder, deleted):
+            order = _order_in(folder)
+            work = Work(center, root, folder, deleted, order) if order else None
+            yield work if work and work._is_there() else None
 
     def belong_to(self, choice: Choice) -> None:
         """Says how the file is processed: by what and to what."""
@@ -92,52 +91,64 @@ class Work:
 
     def examined(self) -> Form:
         """That of the file as it is now: somebody may have gone on writing to it. Raises FileRefused."""
-        if self.source.lstat().st_size != self.order.form.bytes:
+        if self.has_grown():
             self.order = replace(self.order, form=examine(self.source))
             self._note()
         return self.order.form
 
+    def has_grown(self) -> bool:
+        """Whether somebody has written to the file since it was examined."""
+        return self._folder.size(self.order.name) != self.order.form.bytes
+
     def give_back(self) -> None:
         """Puts the file back to where it waits, as if it had never been taken. Raises WriteFailed."""
-        root = self._center.storage
         names = (numbered(self.order.name, number) for number in count(1))
-        with disk.writing(root):
-            self.source.rename(next(root / name for name in names if not os.path.lexists(root / name)))
-            disk.sync_folder(root)
+        with disk.writing(self._root.path):
+            self._folder.move(self.order.name, self._root, next(name for name in names if not self._root.stat(name)))
+            self._root.sync()
         self._remove()
 
+    def _is_there(self) -> bool:
+        """Takes the file, too, if it still waits; a run that had only begun, and whose file is gone, is no more."""
+        if self._folder.stat(self.order.name) or self._root.stat(self.order.name):
+            self._take()
+            return True
+        self._remove()
+        return False
+
     def _note(self) -> None:
-        disk.replace(self._folder / _ORDER, msgspec.json.encode(self.order))
+        with disk.writing(self._folder.path):
+            self._folder.replace(_ORDER, msgspec.json.encode(self.order))
 
     def _take(self) -> None:
         """Moves the file here, unless it is here. Raises WriteFailed."""
-        if not os.path.lexists(self.source):
+        if not self._folder.stat(self.order.name):
             with disk.writing(self.source):
-                (self._center.storage / self.order.name).rename(self.source)
-                disk.sync_folder(self._folder)
-                disk.sync_folder(self._center.storage)
+                self._root.move(self.order.name, self._folder, self.order.name)
+                self._folder.sync()
+                self._root.sync()
 
     def _remove(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(FOLDER, ignore_errors=True, dir_fd=self._root.handle)
 
     def cut_back(self, sizes: Mapping[str, int]) -> None:
         """Takes off the result files what stands behind `sizes`: of rows that are not done. Raises WriteFailed."""
-        for path in (self._folder / _FINISHED, self._folder / _PENDING):
-            _cut(path, sizes.get(path.name, 0))
-        for path in self._graves():
-            _cut(path, sizes.get(_grave_key(path), self.order.graves.get(path.name, 0)))
+        with disk.writing(self._center.storage):
+            for name in (_FINISHED, _PENDING):
+                self._folder.cut(name, sizes.get(name, 0))
+            for name in self._graves():
+                self._deleted.cut(name, sizes.get(_grave_key(name), self.order.graves.get(name, 0)))
 
     def sizes(self) -> dict[str, int]:
         """The bytes of the files of this run, and of those that removed rows went to."""
-        results = (path for path in (self._folder / _FINISHED, self._folder / _PENDING) if path.exists())
-        sizes = {path.name: path.stat().st_size for path in results}
-        return sizes | {_grave_key(path): path.stat().st_size for path in self._graves()}
+        sizes = {name: self._folder.size(name) for name in (_FINISHED, _PENDING)}
+        return sizes | {_grave_key(name): self._deleted.size(name) for name in self._graves()}
 
     def add(self, finished: Sequence[Sequence[str]], refused: Sequence[Sequence[str]]) -> None:
         """Rows by the columns of the file; those that were refused have the reason behind them. Raises WriteFailed."""
         columns = self.order.form.columns
-        self._append(self._folder / _FINISHED, columns, finished)
-        self._append(self._folder / _PENDING, (*columns, ERRORS), refused)
+        _append(self._folder, _FINISHED, columns, finished)
+        _append(self._folder, _PENDING, (*columns, ERRORS), refused)
 
     def bury(self, rows: Sequence[Mapping[str, str]], now: dt.datetime) -> None:
         """Rows that are about to go, all with the same columns. Raises WriteFailed."""
@@ -145,59 +156,70 @@ class Work:
             columns = (*rows[0], DELETED_DATE)
             moment = now.isoformat(sep=" ", timespec="seconds")
             cells = [[*row.values(), moment] for row in rows]
-            self._append(self._grave(columns), columns, cells)
+            _append(self._deleted, self._grave(columns), columns, cells)
 
     def distribute(self, *, ok: bool) -> None:
         """Brings all files where they belong; then the work folder is no more."""
-        finished, pending = self._folder / _FINISHED, self._folder / _PENDING
-        for path, columns in ((finished, self.order.form.columns), (pending, (*self.order.form.columns, ERRORS))):
-            self._append(path, columns, [])
+        self.add([], [])
+        finished, pending = (self._folder.path / name for name in (_FINISHED, _PENDING))
         assert self._choice
         self._center.distribute(ok, self.source, finished, None if ok else pending, self._choice.mode)
 
     def pending_digest(self) -> str:
         """SHA-256 of the file of refused rows."""
-        with (self._folder / _PENDING).open("rb") as file:
+        with open(self._folder.open(_PENDING), "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
-    def _append(self, path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        text = "".join(map(row_text, rows))
-        if not path.exists() or not path.stat().st_size:
-            text = row_text(columns) + text
-        if text:
-            disk.append(path, text.encode())
-
-    def _grave(self, columns: Sequence[str]) -> Path:
+    def _grave(self, columns: Sequence[str]) -> str:
         """The file of removed rows that has these columns."""
         head = row_text(columns).encode()
-        with disk.writing(self._center.deleted):
-            return next(path for path in self._numbered_graves() if _begins_with(path, head))
+        with disk.writing(self._deleted.path):
+            return next(name for name in self._numbered_graves() if self._may_begin_with(name, head))
 
-    def _graves(self) -> Iterator[Path]:
+    def _may_begin_with(self, name: str, head: bytes) -> bool:
+        return not self._deleted.size(name) or self._deleted.read(name, len(head)) == head
+
+    def _graves(self) -> Iterator[str]:
         """The files of removed rows of the processor that are there."""
-        return takewhile(Path.exists, self._numbered_graves())
+        return takewhile(self._deleted.stat, self._numbered_graves())
 
-    def _numbered_graves(self) -> Iterator[Path]:
+    def _numbered_graves(self) -> Iterator[str]:
         assert self._choice
         stem = quote(self._choice.processor, safe=" ")
-        names = (f"{stem}.csv" if number == 1 else f"{stem}-{number}.csv" for number in count(1))
-        return (self._center.deleted / name for name in names)
+        return (f"{stem}.csv" if number == 1 else f"{stem}-{number}.csv" for number in count(1))
 
 
-def _begins_with(path: Path, head: bytes) -> bool:
-    """Whether a file begins so, or may: it is empty, or is not there."""
+@contextmanager
+def _places(center: DataCenter) -> Iterator[tuple[Folder, Folder, Folder]]:
+    """The root, the work folder and that of removed rows. Raises WriteFailed or FileRefused."""
+    with ExitStack() as stack:
+        with disk.writing(center.storage):
+            paths = (center.storage, center.storage / FOLDER, center.deleted)
+            root, folder, deleted = (stack.enter_context(opened(path)) for path in paths)
+        yield root, folder, deleted
+
+
+def _order_in(folder: Folder) -> Order | None:
+    """Raises ArchiveDamaged for what is none."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        order = msgspec.json.decode(folder.read(_ORDER, _LONGEST_ORDER), type=Order)
+        check_name(order.name)
     except FileNotFoundError:
-        return True
-    with open(handle, "rb") as file:
-        return file.read(len(head)) in (head, b"")
+        return None
+    except (OSError, msgspec.DecodeError, RecursionError, FileRefused) as error:
+        path = folder.path / _ORDER
+        raise ArchiveDamaged(f"cannot use {path}: {error}; move the folder {folder.path} away") from error
+    return order
 
 
-def _grave_key(path: Path) -> str:
-    return f"deleted/{path.name}"
+def _append(folder: Folder, name: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Below the head, which a new file begins with. Raises WriteFailed or FileRefused."""
+    with disk.writing(folder.path / name):
+        head = "" if folder.size(name) else row_text(columns)
+        text = head + "".join(map(row_text, rows))
+        if text:
+            folder.append(name, text.encode())
 
 
-def _cut(path: Path, size: int) -> None:
-    if path.exists() and path.stat().st_size > size:
-        disk.cut(path, size)
+def _grave_key(name: str) -> str:
+    return f"deleted/{name}"

@@ -110,8 +110,7 @@ class Doing:
 
 def doing(desk: Desk) -> Doing:
     try:
-        with desk.center.locked():
-            work = Work.found(desk.center)
+        with desk.center.locked(), Work.found(desk.center) as work:
             return Doing(busy=False, undone=work.order.name if work else None)
     except AlreadyRunning:
         return Doing(busy=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import time
 from dataclasses import dataclass
@@ -294,6 +295,26 @@ def test_rows_that_are_written_once_the_run_has_ended_are_imported_too(
             office.desk().run("houses.csv")
     assert office.run().exit_code == 0
     assert sorted(office.houses()) == ["1 Mill Lane", "2 Mill Lane"]
+
+
+def test_a_run_whose_files_cannot_be_moved_yet_is_told_once(
+    office: Office, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    office.drop("houses.csv", _HEAD + "1 Mill Lane,Pilot,\n2 Mill Lane,Nowhere,\n")
+
+    def fail(*_: object, **__: object) -> None:
+        raise WriteFailed("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Work, "distribute", fail)
+        assert office.run().exit_code
+        assert office.run().exit_code
+    office.run()
+    told = [record.message for record in caplog.records if record.message.startswith("import_ended")]
+    assert len(told) == 1
+    assert "mode=create lines=2 ok=1 failed=1" in told[0]
+    assert "houses.create.pending.csv" in office.files()
 
 
 def test_a_storage_that_cannot_be_used_is_told_and_hides_no_other_location(office: Office) -> None:
