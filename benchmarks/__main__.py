@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.ends import LargeMariaDB
 from benchmarks.files import files
-from benchmarks.imports import imports
+from benchmarks.imports import changes, imports
 from benchmarks.load import Loads, load, measure_loads, memory
 from benchmarks.loaded import delta, loaded, noop, verify
 from benchmarks.peers import PEERS, installed, ready
@@ -60,6 +60,7 @@ def measurements(server: DatabaseServer, folder: Path, options: argparse.Namespa
             yield wire(server, folder, rows)
         if "import" in options.only:
             yield imports(server, folder, rows, options.rounds)
+            yield changes(server, folder, rows, options.rounds)
         yield from _of_loaded(server, folder, rows, options)
     if "sites" in options.only:
         single = single or measure_loads(server, folder, _SINGLE_ROWS, 1, [], sites=False)

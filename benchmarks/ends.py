@@ -30,10 +30,12 @@ _ROOM = dt.timedelta(days=3)
 class LargeMariaDB(MariaDB):
     """As the tests' server, with room for the larger sizes, and durable as an operator has it."""
 
+    in_memory = False
+
     def _command(self) -> Sequence[str]:
         durable = ["--innodb-flush-log-at-trx-commit=1", "--innodb-flush-method=O_DIRECT", "--sync-frm=1"]
         room = ["--innodb-buffer-pool-size=1G", "--innodb-log-file-size=512M"]
-        return [*super()._command(), *durable, *room, f"--tmpdir={self.folder}"]
+        return [*super()._command(), *durable, *room]
 
 
 class Central(CentralService):

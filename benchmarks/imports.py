@@ -22,11 +22,18 @@ _DEPLOYMENTS = 50
 _BAD_ONE_IN = 100
 _PUSHER, _PUSHER_BAD = "pusher import run", "the same, a row in 100 refused"
 _SCRIPT_NAME, _LOAD_NAME = "script, a savepoint a row", "LOAD DATA LOCAL INFILE"
+_CHANGES = ("update", "remove")
+_YEARS = {"create": 2026, "update": 2025, "remove": 2025}  # of all days in a file
 
 # What somebody writes who wants each good row in the database and each bad one named.
 _SCRIPT = """
 import csv, sys, pymysql
-host, port, user, db, path, refused = sys.argv[1:]
+host, port, user, db, path, refused, mode = sys.argv[1:]
+statement = {
+    "create": "INSERT INTO House (address, deploymentId, startDate) VALUES (%(address)s, %(deployment)s, %(day)s)",
+    "update": "UPDATE House SET deploymentId = %(deployment)s, startDate = %(day)s WHERE address = %(address)s",
+    "remove": "DELETE FROM House WHERE address = %(address)s",
+}[mode]
 connection = pymysql.connect(host=host, port=int(port), user=user, database=db, charset="utf8mb4")
 cursor = connection.cursor()
 cursor.execute("SELECT name, id FROM Deployment")
@@ -36,8 +43,10 @@ with open(path, newline="", encoding="utf-8") as source, open(refused, "w", newl
     for number, row in enumerate(csv.DictReader(source), 1):
         cursor.execute("SAVEPOINT import_row")
         try:
-            values = (row["address"], deployments[row["Deployment.name"]], row["startDate"] or None)
-            cursor.execute("INSERT INTO House (address, deploymentId, startDate) VALUES (%s, %s, %s)", values)
+            values = {"address": row["address"], "day": row["startDate"] or None}
+            values["deployment"] = deployments[row["Deployment.name"]]
+            if not cursor.execute(statement, values):
+                raise KeyError("no such row")
             cursor.execute("RELEASE SAVEPOINT import_row")
         except (KeyError, pymysql.Error) as error:
             cursor.execute("ROLLBACK TO SAVEPOINT import_row")
@@ -63,7 +72,7 @@ def imports(server: DatabaseServer, folder: Path, rows: int, rounds: int) -> Mea
     contenders: dict[str, Callable[[str, Path], Done]] = {
         _PUSHER: lambda url, home: _pusher(url, home, rows),
         _PUSHER_BAD: lambda url, home: _pusher(url, home, rows, bad=True),
-        _SCRIPT_NAME: lambda url, home: _peer(url, home, rows, _SCRIPT, str(home / "refused.csv")),
+        _SCRIPT_NAME: lambda url, home: _script(url, home, rows),
         _LOAD_NAME: lambda url, home: _peer(url, home, rows, _LOAD),
     }
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -71,11 +80,10 @@ def imports(server: DatabaseServer, folder: Path, rows: int, rounds: int) -> Mea
     for number in range(rounds):
         for name, run in contenders.items():
             say(f"import of {rows:,}, round {number + 1}: {name}")
-            home = folder / f"import-{rows}-{number}-{len(seconds[name])}-{list(contenders).index(name)}"
-            home.mkdir(parents=True)
+            home = _home(folder, f"import-{rows}-{number}-{list(contenders).index(name)}")
             with _target(server) as url:
                 done = run(url, home)
-                _check(url, rows - (rows // _BAD_ONE_IN if name == _PUSHER_BAD else 0), name)
+                _check(url, rows - (rows // _BAD_ONE_IN if name == _PUSHER_BAD else 0), name, "create")
             seconds[name].append(done.seconds)
             peaks += [done.peaks[0]] if name == _PUSHER else []
     series = {name: Series(name=name, values=tuple(values), rows=rows) for name, values in seconds.items()}
@@ -91,6 +99,33 @@ def imports(server: DatabaseServer, folder: Path, rows: int, rounds: int) -> Mea
     )
 
 
+def changes(server: DatabaseServer, folder: Path, rows: int, rounds: int) -> Measurement:
+    """Both contenders once a round, in turn, each with the same rows there: all are updated, then all are removed."""
+    contenders = {_PUSHER: _pusher, _SCRIPT_NAME: _script}
+    seconds: dict[tuple[str, str], list[float]] = {(name, mode): [] for mode in _CHANGES for name in contenders}
+    for number in range(rounds):
+        for name, run in contenders.items():
+            with _target(server) as url:
+                _peer(url, _home(folder, f"there-{rows}-{number}-{len(name)}"), rows, _LOAD)
+                for mode in _CHANGES:
+                    say(f"import of {rows:,}, round {number + 1}: {name}, {mode}")
+                    done = run(url, _home(folder, f"{mode}-{rows}-{number}-{len(name)}"), rows, mode)
+                    _check(url, rows if mode == "update" else 0, name, mode)
+                    seconds[name, mode].append(done.seconds)
+    series = {
+        (name, mode): Series(name=f"{name}, mode {mode}", values=tuple(values), rows=rows)
+        for (name, mode), values in seconds.items()
+    }
+    return Measurement(title=f"import that changes {rows:,} rows", series=tuple(_in_pairs(series)))
+
+
+def _in_pairs(series: dict[tuple[str, str], Series]) -> Iterator[Series]:
+    for mode in _CHANGES:
+        ours, theirs = series[_PUSHER, mode], series[_SCRIPT_NAME, mode]
+        yield Series(name=ours.name, values=ours.values, rows=ours.rows, against=(against(theirs),))
+        yield theirs
+
+
 @contextmanager
 def _target(server: DatabaseServer) -> Iterator[str]:
     with fresh(server) as url:
@@ -101,7 +136,13 @@ def _target(server: DatabaseServer) -> Iterator[str]:
         yield url
 
 
-def _row(number: int, *, bad: bool) -> Cells:
+def _home(folder: Path, name: str) -> Path:
+    home = folder / name
+    home.mkdir(parents=True)
+    return home
+
+
+def _row(number: int, mode: str, *, bad: bool = False) -> Cells:
     """Of ten bad rows the database alone finds one: to MariaDB it has the address of the row before."""
     wrong = bad and number % _BAD_ONE_IN == _BAD_ONE_IN - 1
     alike = wrong and number % (10 * _BAD_ONE_IN) == _BAD_ONE_IN - 1
@@ -109,33 +150,38 @@ def _row(number: int, *, bad: bool) -> Cells:
         "Number": str(number),
         "address": f"{number - 1} Push Street " if alike else f"{number} Push Street",
         "Deployment.name": "Nowhere" if wrong and not alike else f"Deployment {number % _DEPLOYMENTS}",
-        "startDate": f"2026-{1 + number % 12:02}-{1 + number % 28:02}",
+        "startDate": f"{_YEARS[mode]}-{1 + number % 12:02}-{1 + number % 28:02}",
     }
 
 
-def _pusher(url: str, home: Path, rows: int, *, bad: bool = False) -> Done:
-    config = write_config(home, url, {"houses": ("House", "create")})
-    Storage(home / "houses").drop("houses.csv", [_row(number, bad=bad) for number in range(rows)])
+def _pusher(url: str, home: Path, rows: int, mode: str = "create", *, bad: bool = False) -> Done:
+    config = write_config(home, url, {"houses": ("House", mode)})
+    Storage(home / "houses").drop("houses.csv", [_row(number, mode, bad=bad) for number in range(rows)])
     # A row that is refused makes it end 1, which is well here.
     command = agent_command(config, "import", "run", "houses.csv")
     return piped(["sh", "-c", '"$@"; test $? -le 1', "sh", *command] if bad else command)
 
 
+def _script(url: str, home: Path, rows: int, mode: str = "create") -> Done:
+    return _peer(url, home, rows, _SCRIPT, str(home / "refused.csv"), mode)
+
+
 def _peer(url: str, home: Path, rows: int, script: str, *more: str) -> Done:
     path = home / "houses.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(_row(0, bad=False)))
+        mode = more[-1] if more else "create"
+        writer = csv.DictWriter(file, list(_row(0, mode)))
         writer.writeheader()
-        writer.writerows(_row(number, bad=False) for number in range(rows))
+        writer.writerows(_row(number, mode) for number in range(rows))
     parts = sa.make_url(url)
     login = [str(parts.host), str(parts.port), str(parts.username), database(url)]
     command: Command = [sys.executable, "-c", script, *login, str(path), *more]
     return piped(command)
 
 
-def _check(url: str, rows: int, whose: str) -> None:
+def _check(url: str, rows: int, whose: str, mode: str) -> None:
     with opened(url) as engine, engine.connect() as connection:
-        query = "SELECT COUNT(*), COUNT(DISTINCT address), COUNT(deploymentId), COUNT(startDate) FROM House"
-        found = tuple(connection.exec_driver_sql(query).one())
+        query = "SELECT COUNT(*), COUNT(DISTINCT address), COUNT(deploymentId), COUNT(NULLIF(YEAR(startDate) = {}, 0))"
+        found = tuple(connection.exec_driver_sql(f"{query.format(_YEARS[mode])} FROM House").one())
     if found != (rows,) * 4:
-        raise RuntimeError(f"{whose}: {found} rows, addresses, deployments, days; expected {rows} of each")
+        raise RuntimeError(f"{whose}, {mode}: {found} rows, addresses, deployments, days; expected {rows} of each")

@@ -22,6 +22,9 @@ import pymysql
 _START_SECONDS = 60
 _STOP_SECONDS = 30
 _LOG_LINES = 40
+# Of a disk in memory, where there is room for all that the tests leave: MariaDB makes tables twice as fast there.
+_MEMORY = Path("/dev/shm")
+_MEMORY_BYTES = 8 << 30
 # Debian keeps the servers out of an ordinary user's path.
 _SEARCH_PATH = os.pathsep.join(
     [
@@ -40,9 +43,11 @@ class Server(ABC):
 
     name = ""
     user: str | None = None  # whom the server runs as
+    in_memory = False  # its folder may be there
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix=f"pusher-{self.name}-"))
+        where = _MEMORY if self.in_memory and _has_room(_MEMORY, _MEMORY_BYTES) else None
+        self.folder = Path(tempfile.mkdtemp(prefix=f"pusher-{self.name}-", dir=where))
         self.log = self.folder / "server.log"
         self.port = free_port()
         self.keep_log = False
@@ -180,6 +185,7 @@ class DatabaseServer(Server):
 
 class MariaDB(DatabaseServer):
     name = "mariadb"
+    in_memory = True
     ends_at_once = signal.SIGKILL
 
     def url(self, database: str) -> str:
@@ -204,7 +210,7 @@ class MariaDB(DatabaseServer):
             f"--datadir={self.folder / 'data'}",
             f"--socket={self.folder / 'socket'}",
             f"--pid-file={self.folder / 'pid'}",
-            f"--tmpdir={self.folder}",  # in one that they share, the server that starts removes the tables of the others
+            f"--tmpdir={self.folder}",  # if they shared one, a server that starts would empty it
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
             "--skip-name-resolve",
@@ -362,6 +368,10 @@ def new_ssh_key(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path
 
 
 SERVERS: dict[str, Callable[[], DatabaseServer]] = {"mariadb": MariaDB, "postgresql": PostgreSQL}
+
+
+def _has_room(folder: Path, size: int) -> bool:
+    return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free >= size
 
 
 def binary(name: str) -> str:

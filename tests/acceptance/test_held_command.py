@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -28,8 +29,8 @@ from tests.conftest import NewDatabase
 from tests.servers import free_port
 from tests.stage import push, pusher, serving, start_pusher, wait_until, write_config
 
-_ROWS = 100_000
-_BAD = 54_321  # the number of the row that central will not take
+_ROWS = int(os.environ.get("HELD_ROWS", "20000"))
+_BAD = 12_345  # the number of the row that central will not take
 _SENSOR = "CREATE TABLE sensor (id INTEGER PRIMARY KEY {numbered}, name VARCHAR(50) NOT NULL UNIQUE)"
 _SAMPLE = """CREATE TABLE sample (
     time DATETIME NOT NULL, sensor_id INTEGER NOT NULL, value {value}, note VARCHAR({length}),

@@ -230,7 +230,7 @@ class Session:
 
 
 def test_four_sessions_at_random(scene: Scene) -> None:
-    changes = 2500 if scene.site.dialect == "mariadb" else 600  # of each session
+    changes = 1200 if scene.site.dialect == "mariadb" else 400  # of each session
     with ThreadPoolExecutor(max_workers=4) as pool:
         sessions = [pool.submit(Session(scene.site, seed).work, changes) for seed in range(1, 5)]
         while not all(session.done() for session in sessions):
