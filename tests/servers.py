@@ -261,6 +261,7 @@ class PostgreSQL(DatabaseServer):
             f"-k{self.folder}",
             "-clisten_addresses=127.0.0.1",
             "-cfsync=off",
+            "-cautovacuum=off",  # which would look at the databases of all tests, round and round
         ]
 
     def _ping(self) -> None:

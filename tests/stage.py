@@ -25,6 +25,7 @@ from pusher.job import NoProgress, Outcome
 from pusher.rest.app import make_app
 from pusher.rest.server import listen
 from pusher.schema.engine import opened
+from tests import ready
 from tests.servers import free_port
 
 PUSHER = Path(sys.executable).with_name("pusher")
@@ -172,14 +173,22 @@ def start_pusher(*arguments: str | Path, cwd: Path | None = None, **options: Any
 
 
 def pusher(*arguments: str | Path, cwd: Path | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
-    """The installed command, run to its end, which is never a traceback."""
-    with start_pusher(*arguments, cwd=cwd, **options) as process:
+    """The command, run to its end, which is never a traceback; `options` go to Popen."""
+    if options:
+        done = _run(*arguments, cwd=cwd, **options)
+    else:
+        done = ready.run(PUSHER, arguments, cwd, timeout=_COMMAND_SECONDS)
+    assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+    return done
+
+
+def _run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    with start_pusher(*arguments, **options) as process:
         try:
             out, err = process.communicate(timeout=_COMMAND_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-    assert "Traceback" not in out + err, out + err
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 

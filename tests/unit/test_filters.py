@@ -49,20 +49,20 @@ def where(dialect: str, *parameters: tuple[str, str]) -> list[str]:
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("id", "1", '"T".id = :id_1 [1]'),
-        ("ID", "1", '"T".id = :id_1 [1]'),
-        ("typeId", "1", '"T".type = :type_1 [1]'),
-        ("le_id", "1", '"T".id <= :id_1 [1]'),
-        ("id__lte", "1", '"T".id <= :id_1 [1]'),
-        ("x__gt", "0.5", '"T".x__gt = :x__gt_1 [0.5]'),
-        ("x__gt__gt", "0.5", '"T".x__gt > :x__gt_1 [0.5]'),
-        ("name", "ge_a", "\"T\".name = :name_1 ['ge_a']"),
-        ("id", "ge_1", '"T".id >= :id_1 [1]'),
-        ("name__null", "TRUE", '"T".name IS NULL []'),
-        ("at", "2026-02-03", "\"T\".at = :at_1 ['2026-02-03 00:00:00.000000']"),
-        ("at", "3 Feb 2026 04:05 +0100", "\"T\".at = :at_1 ['2026-02-03 03:05:00.000000']"),
+        ("id", "1", '"T"."id" = :id_1 [1]'),
+        ("ID", "1", '"T"."id" = :id_1 [1]'),
+        ("typeId", "1", '"T"."type" = :type_1 [1]'),
+        ("le_id", "1", '"T"."id" <= :id_1 [1]'),
+        ("id__lte", "1", '"T"."id" <= :id_1 [1]'),
+        ("x__gt", "0.5", '"T"."x__gt" = :x__gt_1 [0.5]'),
+        ("x__gt__gt", "0.5", '"T"."x__gt" > :x__gt_1 [0.5]'),
+        ("name", "ge_a", '"T"."name" = :name_1 [\'ge_a\']'),
+        ("id", "ge_1", '"T"."id" >= :id_1 [1]'),
+        ("name__null", "TRUE", '"T"."name" IS NULL []'),
+        ("at", "2026-02-03", '"T"."at" = :at_1 [\'2026-02-03 00:00:00.000000\']'),
+        ("at", "3 Feb 2026 04:05 +0100", '"T"."at" = :at_1 [\'2026-02-03 03:05:00.000000\']'),
         ("on__ne", "true", '"T"."on" != :param_1 [True]'),
-        ("raw", "AP8=", "\"T\".raw = :raw_1 [b'\\x00\\xff']"),
+        ("raw", "AP8=", '"T"."raw" = :raw_1 [b\'\\x00\\xff\']'),
     ],
 )
 def test_a_filter_is_a_condition(name: str, text: str, expected: str) -> None:
@@ -70,9 +70,9 @@ def test_a_filter_is_a_condition(name: str, text: str, expected: str) -> None:
 
 
 def test_wildcards_match_only_where_there_is_a_star() -> None:
-    assert where("sqlite", ("name", "*a%_!*")) == ["\"T\".name LIKE :name_1 ESCAPE '!' ['%a!%!_!!%']"]
-    assert where("mariadb", ("name", "Ab*")) == ["lower(\"T\".name) LIKE :lower_1 ESCAPE '!' ['ab%']"]
-    assert where("sqlite", ("name", "a*b")) == ["\"T\".name = :name_1 ['a*b']"]
+    assert where("sqlite", ("name", "*a%_!*")) == ["\"T\".\"name\" LIKE :name_1 ESCAPE '!' ['%a!%!_!!%']"]
+    assert where("mariadb", ("name", "Ab*")) == ["lower(\"T\".\"name\") LIKE :lower_1 ESCAPE '!' ['ab%']"]
+    assert where("sqlite", ("name", "a*b")) == ['"T"."name" = :name_1 [\'a*b\']']
 
 
 def test_what_filters_nothing() -> None:
