@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pusher import disk
@@ -80,7 +80,9 @@ class Folder:
     def replace(self, name: str, content: bytes) -> None:
         """Whoever reads sees the old file or the new one. Raises FileRefused, too."""
         new = f"{name}.new"
-        with open(self.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+        with suppress(FileNotFoundError):
+            os.unlink(new, dir_fd=self.handle)
+        with open(self.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

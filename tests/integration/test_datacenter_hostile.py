@@ -20,7 +20,10 @@ import pytest
 from pusher.datacenter.csvform import digest_of, examine
 from pusher.datacenter.intake import MOST_PENDING, add
 from pusher.datacenter.names import FOLDERS
+from pusher.datacenter.outcome import Choice
+from pusher.datacenter.processing import Mode
 from pusher.datacenter.storage import DataCenter, DataCenterFile
+from pusher.datacenter.work import Order, Work
 from pusher.errors import FileRefused, PusherError
 
 _PROCESSES = multiprocessing.get_context("fork")
@@ -238,6 +241,22 @@ def test_links_in_place_of_what_pusher_keeps_for_itself_are_refused(
             center.resume()
 
     assert name in _refused(work)
+    assert _is_untouched(outside)
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+@pytest.mark.parametrize("name", ["order.json.new", "finished.csv", "pending.csv"])
+def test_links_in_the_work_folder_are_not_written_through(
+    name: str, link: Callable[[Path, Path], None], center: DataCenter, outside: Path
+) -> None:
+    (center.storage / "a.csv").write_text("a\n1\n")
+    (center.storage / ".work").mkdir()
+    link(outside / "secret.csv", center.storage / ".work" / name)
+    order = Order(run="0" * 32, name="a.csv", form=examine(center.storage / "a.csv"))
+    with suppress(PusherError), Work.begin(center, order) as work:
+        work.belong_to(Choice(processor="House", mode=Mode.CREATE))
+        work.add([["1"]], [["2", "no"]])
+        work.cut_back({})
     assert _is_untouched(outside)
 
 
