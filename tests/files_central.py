@@ -14,7 +14,6 @@ import msgspec
 import requests
 import uvicorn
 
-from pusher.central.migrate import upgrade
 from pusher.files.destination import Whole
 from pusher.files.rest import RestDestination
 from pusher.rest.app import make_app
@@ -23,6 +22,7 @@ from pusher.schema.engine import opened
 from pusher.wire.batch import encode
 from pusher.wire.files import SENDER
 from tests.http_central import Central, bearer
+from tests.prepared import prepare
 from tests.stage import wait_until
 
 MODIFIED_NS = 1_700_000_000_123_456_789
@@ -102,7 +102,7 @@ def files_central(folder: Path) -> Iterator[FilesCentral]:
     root = folder / "files"
     root.mkdir()
     with opened(f"sqlite:///{folder / 'central.db'}", create=True) as engine, closing(listen("127.0.0.1", 0)) as socket:
-        upgrade(engine)
+        prepare(engine)
         app = make_app(engine, files_folder=root)
         service = uvicorn.Server(uvicorn.Config(app, log_level="critical", http=PatientProtocol, ws="none"))
         thread = threading.Thread(target=service.run, args=([socket],))

@@ -13,11 +13,11 @@ import requests
 import sqlalchemy as sa
 import zstandard
 
-from pusher.central.migrate import upgrade
 from pusher.central.tokens import new_token
 from pusher.schema.engine import opened, writing
 from pusher.wire.batch import encode
 from pusher.wire.messages import Hello
+from tests.prepared import prepare
 from tests.stage import serving
 
 
@@ -68,7 +68,7 @@ def detail(answer: requests.Response) -> str:
 def central_over(db: str) -> Iterator[Central]:
     """A service over a database that is prepared for it."""
     with opened(db, create=True) as engine:
-        upgrade(engine)
+        prepare(engine)
         with serving(db) as resturl:
             yield Central(resturl, engine)
 

@@ -11,7 +11,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from pusher.central.migrate import upgrade
 from pusher.central.store import Store
 from pusher.config import load, write_lastupdate
 from pusher.held import HeldList, Quarantine, Selection
@@ -26,6 +25,7 @@ from pusher.schema.engine import opened
 from pusher.schema.plan import Plan
 from pusher.transport.central import Central
 from tests.conftest import NewDatabase
+from tests.prepared import prepare
 from tests.stage import write_config
 from tests.wired import Wired
 
@@ -148,7 +148,7 @@ class Workshop:
         self._dialect = dialect
         self._stack = ExitStack()
         self.central = Database(self._open(new_database(central_dialect or dialect)))
-        upgrade(self.central.engine, only_bookkeeping=True)
+        prepare(self.central.engine, only_bookkeeping=True)
         self.store: Central = Wired(Store(self.central.engine))
 
     def __enter__(self) -> Workshop:

@@ -18,14 +18,13 @@ import sqlalchemy as sa
 import uvicorn
 
 from models import Base
-from pusher.central.migrate import upgrade
 from pusher.central.tokens import new_token
 from pusher.daemon import cycle
 from pusher.job import NoProgress, Outcome
 from pusher.rest.app import make_app
 from pusher.rest.server import listen
 from pusher.schema.engine import opened
-from tests import ready
+from tests import prepared, ready
 from tests.servers import free_port
 
 PUSHER = Path(sys.executable).with_name("pusher")
@@ -67,7 +66,7 @@ class CentralService:
         self._process: subprocess.Popen[bytes] | None = None
         if prepare:
             with opened(db, create=True) as engine:
-                upgrade(engine)
+                prepared.prepare(engine)
 
     def __enter__(self) -> CentralService:
         self.start()

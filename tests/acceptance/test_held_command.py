@@ -19,13 +19,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from pusher.central.migrate import upgrade
 from pusher.central.tokens import new_token
 from pusher.config import load
 from pusher.held import HeldList, HeldRow, Selection
 from pusher.ledger import Ledger
 from pusher.schema.engine import opened
 from tests.conftest import NewDatabase
+from tests.prepared import prepare
 from tests.servers import free_port
 from tests.stage import push, pusher, serving, start_pusher, wait_until, write_config
 
@@ -86,7 +86,7 @@ class Stage:
 
     @contextmanager
     def serving(self, folder: Path) -> Iterator[Stage]:
-        upgrade(self.central)
+        prepare(self.central)
         with serving(self.central.url.render_as_string(hide_password=False)) as resturl:
             token = new_token(self.central, "north", "push")
             self.config = write_config(folder, "north", f"sqlite:///{self.site}", resturl, token)

@@ -11,10 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from models import Base, Node, SensorType, bookkeeping
-from pusher.central.migrate import upgrade
 from pusher.schema.engine import opened, writing
 from tests.contract.site import NOTE, Site
 from tests.contract.ways import WAYS, Connect
+from tests.prepared import prepare
 from tests.servers import DatabaseServer
 
 _BOOKKEEPING = (
@@ -62,7 +62,7 @@ def way(
     folder = tmp_path_factory.mktemp("central")
     db = f"sqlite:///{folder / 'central.db'}" if dialect == "sqlite" else servers(dialect).new_database()
     with opened(db, create=True) as engine, ExitStack() as stack:
-        upgrade(engine)
+        prepare(engine)
         NOTE.create(engine)
         yield Stage(engine, stack.enter_context(to_central(db)))
 

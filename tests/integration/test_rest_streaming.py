@@ -168,13 +168,15 @@ def test_a_client_that_goes_away_ends_the_query(central: Central, monkeypatch: p
             looks.append(self)
 
     monkeypatch.setattr(tables, "Look", Noted)
-    held = threading.Event()
-    _each_part_but_the_first(monkeypatch, lambda: held.wait(0.5))
+    looked, held = threading.Event(), threading.Event()
+    _each_part_but_the_first(monkeypatch, lambda: looked.wait(10) and held.wait(0.5))
     for path in ("house/", "house/?sort=address"):
+        looked.clear()
         sent = bearer(central.token(scope="read"))
         with requests.get(central.resturl + path, headers=sent, stream=True, timeout=60) as answer:
             assert next(answer.iter_content(1000))
             assert looks[-1]._connection is not None
+            looked.set()
         wait_until(lambda: looks[-1]._connection is None, 10)
     held.set()
     assert len(central.get("house/?fields=id", central.token(scope="read")).json()) == _HOUSES

@@ -16,7 +16,6 @@ import pytest
 import sqlalchemy as sa
 
 from models import Base, Reading
-from pusher.central.migrate import upgrade
 from pusher.central.tokens import new_token
 from pusher.checks import Finding, run_checks
 from pusher.config import read_lastupdate
@@ -26,6 +25,7 @@ from pusher.job import NoProgress, Outcome
 from pusher.schema.engine import opened
 from tests.certificates import write_certificate
 from tests.leftovers import nothing_left_open
+from tests.prepared import prepare
 from tests.servers import DatabaseServer, MariaDB, SshServer, free_port, new_ssh_key
 from tests.stage import CentralService, contents, push, push_all, pusher, serving, wait_until
 
@@ -118,7 +118,7 @@ def lab(mariadb: DatabaseServer, site: str, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     central = mariadb.new_database()
     with opened(central) as engine:
-        upgrade(engine)
+        prepare(engine)
     with SshServer() as sshd:
         lab = Lab(sshd, central, site, tmp_path / "synchronise.conf")
         lab.configure(f"dbstring = {central}")
@@ -284,7 +284,7 @@ def test_a_database_that_restarts(lab: Lab, tmp_path: Path) -> None:
     with MariaDB() as other:
         central = other.new_database()
         with opened(central) as engine:
-            upgrade(engine)
+            prepare(engine)
         lab.configure(f"dbstring = {central}")
         other.kill()
         assert lab.refused().exit_code == 3
