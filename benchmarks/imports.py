@@ -23,7 +23,7 @@ _BAD_ONE_IN = 100
 _PUSHER, _PUSHER_BAD = "pusher import run", "the same, a row in 100 refused"
 _SCRIPT_NAME, _LOAD_NAME = "script, a savepoint a row", "LOAD DATA LOCAL INFILE"
 _CHANGES = ("update", "remove")
-_YEARS = {"create": 2026, "update": 2025, "remove": 2025}  # of all days in a file
+_YEARS = {"create": 2026, "update": 2025, "remove": 2024}  # of all days in a file, so that none is imported twice
 
 # What somebody writes who wants each good row in the database and each bad one named.
 _SCRIPT = """
