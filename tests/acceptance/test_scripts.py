@@ -16,13 +16,13 @@ import sqlalchemy as sa
 from models import Base, Reading, bookkeeping
 from pusher.central import migrate
 from pusher.schema.engine import open_engine
+from tests import ready
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", str(SCRIPTS / f"{script}.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return ready.run(SCRIPTS / f"{script}.py", arguments, timeout=120, strict=True)
 
 
 def count(url: str) -> dict[str, int]:
