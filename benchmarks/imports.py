@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,7 +81,7 @@ def imports(server: DatabaseServer, folder: Path, rows: int, rounds: int) -> Mea
     for number in range(rounds):
         for name, run in contenders.items():
             say(f"import of {rows:,}, round {number + 1}: {name}")
-            home = _home(folder, f"import-{rows}-{number}-{list(contenders).index(name)}")
+            home = _home(folder)
             with _target(server) as url:
                 done = run(url, home)
                 _check(url, rows - (rows // _BAD_ONE_IN if name == _PUSHER_BAD else 0), name, "create")
@@ -106,10 +107,10 @@ def changes(server: DatabaseServer, folder: Path, rows: int, rounds: int) -> Mea
     for number in range(rounds):
         for name, run in contenders.items():
             with _target(server) as url:
-                _peer(url, _home(folder, f"there-{rows}-{number}-{len(name)}"), rows, _LOAD)
+                _peer(url, _home(folder), rows, _LOAD)
                 for mode in _CHANGES:
                     say(f"import of {rows:,}, round {number + 1}: {name}, {mode}")
-                    done = run(url, _home(folder, f"{mode}-{rows}-{number}-{len(name)}"), rows, mode)
+                    done = run(url, _home(folder), rows, mode)
                     _check(url, rows if mode == "update" else 0, name, mode)
                     seconds[name, mode].append(done.seconds)
     series = {
@@ -136,10 +137,8 @@ def _target(server: DatabaseServer) -> Iterator[str]:
         yield url
 
 
-def _home(folder: Path, name: str) -> Path:
-    home = folder / name
-    home.mkdir(parents=True)
-    return home
+def _home(folder: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix="import-", dir=folder))
 
 
 def _row(number: int, mode: str, *, bad: bool = False) -> Cells:
@@ -163,13 +162,12 @@ def _pusher(url: str, home: Path, rows: int, mode: str = "create", *, bad: bool 
 
 
 def _script(url: str, home: Path, rows: int, mode: str = "create") -> Done:
-    return _peer(url, home, rows, _SCRIPT, str(home / "refused.csv"), mode)
+    return _peer(url, home, rows, _SCRIPT, str(home / "refused.csv"), mode, mode=mode)
 
 
-def _peer(url: str, home: Path, rows: int, script: str, *more: str) -> Done:
+def _peer(url: str, home: Path, rows: int, script: str, *more: str, mode: str = "create") -> Done:
     path = home / "houses.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
-        mode = more[-1] if more else "create"
         writer = csv.DictWriter(file, list(_row(0, mode)))
         writer.writeheader()
         writer.writerows(_row(number, mode) for number in range(rows))

@@ -28,7 +28,7 @@ NewDatabase = Callable[[str], str]
 
 
 def pytest_collection_finish() -> None:
-    """What is there before the first test stays: to look through it again and again takes a tenth of the time."""
+    """What is there before the first test stays: to look through it again and again takes its time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

@@ -15,6 +15,7 @@ _known: dict[tuple[str, bool], list[tuple[str, Any]]] = {}
 
 
 def prepare(engine: Engine, *, only_bookkeeping: bool = False) -> None:
+    """As `upgrade`, which a database that is not empty really gets."""
     if sa.inspect(engine).get_table_names():
         upgrade(engine, only_bookkeeping=only_bookkeeping)
         return

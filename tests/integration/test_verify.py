@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pusher.central.verify import SiteRows
+from pusher.wire.messages import Look, Looked
 from tests.conftest import NewDatabase
 from tests.inprocess import Workshop
 from tests.scene import MINUTES, TABLES, Scene, moment
@@ -129,8 +131,18 @@ def test_answers_that_are_too_long_are_asked_for_in_parts(scene: Scene, monkeypa
         f"""DELETE FROM "reading" WHERE "time" >= '{moment(100)}' AND node IN ({north})""",
     )
     whole = scene.differing()
+    cut: list[bool] = []
+
+    def look(self: SiteRows, request: Look) -> Looked:
+        answer = given(self, request)
+        cut.append(answer.more)
+        return answer
+
+    given = SiteRows.look
+    monkeypatch.setattr(SiteRows, "look", look)
     monkeypatch.setattr("pusher.central.verify.MAX_LOOKED", 100)
     assert {name: [sorted(keys) for keys in found] for name, found in scene.differing().items()} == {
         name: [sorted(keys) for keys in found] for name, found in whole.items()
     }
+    assert set(cut) == {True, False}
     assert len(whole["count"][0]) in (499, 500) and len(whole["reading"][0]) == 400
