@@ -199,18 +199,17 @@ class MariaDB(DatabaseServer):
             f"--datadir={self.folder / 'data'}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
-            *self._run_as(),
+            *self._options(),
         )
 
     def _command(self) -> Sequence[str]:
         return [
             binary("mariadbd"),
             "--no-defaults",
-            *self._run_as(),
+            *self._options(),
             f"--datadir={self.folder / 'data'}",
             f"--socket={self.folder / 'socket'}",
             f"--pid-file={self.folder / 'pid'}",
-            f"--tmpdir={self.folder}",  # if they shared one, a server that starts would empty it
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
             "--skip-name-resolve",
@@ -223,8 +222,10 @@ class MariaDB(DatabaseServer):
             "--sync-frm=0",
         ]
 
-    def _run_as(self) -> list[str]:
-        return ["--user=root"] if os.geteuid() == 0 else []
+    def _options(self) -> list[str]:
+        """Also of the server that fills the folder. If two shared a folder of temporary tables, one that starts would
+        remove those of the other."""
+        return [f"--tmpdir={self.folder}", *(["--user=root"] if os.geteuid() == 0 else [])]
 
     def _ping(self) -> None:
         pymysql.connect(host="127.0.0.1", port=self.port, user="root").close()
